@@ -1,0 +1,242 @@
+//! What goes into the core and what comes out of it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use alloc::boxed::Box;
+
+use super::frame::{Frame, Message};
+use super::types::{Epoch, Incarnation, Master, NodeId, Passport, RedisAddr, Route, RunId, Wall};
+
+/// Something that happened. An input only records facts; [`Input::Tick`] decides.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// The deadline has come and no other input is waiting.
+    Tick,
+    /// DNS answered every question: these are the addresses (with the peer port) it lists.
+    Dns(Vec<NodeId>),
+    /// One address family answered, the other failed: only additions can be believed.
+    DnsPartly(Vec<NodeId>),
+    /// SERVFAIL, timeout, NXDOMAIN or an empty answer: no information.
+    DnsFailed,
+    /// An attempt to reach the peer port of an address ended so.
+    Dialled {
+        /// The address dialled.
+        addr: NodeId,
+        /// How it ended.
+        outcome: Dialled,
+    },
+    /// The last link to this hive closed. A new dial was begun at once; its outcome follows as `Dialled`.
+    LinkDown {
+        /// The hive at its other end.
+        node: NodeId,
+        /// Which run of it.
+        incarnation: Incarnation,
+    },
+    /// A frame came in.
+    Frame(Box<Frame>),
+    /// What the connection to the local Redis says: at every change, and every heartbeat.
+    Redis(RedisView),
+    /// What the identified connection to the watched master says: at every change, and every heartbeat.
+    Watched {
+        /// The master watched.
+        addr: RedisAddr,
+        /// What is seen there.
+        view: RedisView,
+    },
+    /// The answer to [`Action::Probe`].
+    Probed {
+        /// The address asked.
+        addr: RedisAddr,
+        /// What is there.
+        view: RedisView,
+    },
+    /// All proxy threads have confirmed this route: nothing is forwarded by an older one any more.
+    Routed {
+        /// The number given with [`Action::Route`].
+        id: u64,
+    },
+    /// An order to the local Redis has ended.
+    Done {
+        /// The number given with [`Action::Redis`].
+        id: u64,
+        /// The passport read after the order on the same connection, or why it failed.
+        outcome: Result<Passport, OrderError>,
+    },
+    /// SIGTERM or SIGINT.
+    Stop,
+}
+
+/// How a dial to a peer port ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialled {
+    /// A hive of this name answered: the node it calls itself.
+    Hive {
+        /// Its identity.
+        node: NodeId,
+        /// Which run of it.
+        incarnation: Incarnation,
+    },
+    /// It is this very hive.
+    Myself,
+    /// The connection was refused.
+    Refused,
+    /// No answer in time.
+    Silent,
+    /// Something accepted the connection and is no hive of this name and protocol.
+    Foreign,
+}
+
+/// What a connection to a Redis says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisView {
+    /// It answered `INFO`.
+    Up(Passport),
+    /// It answered `-BUSY` (or `-LOADING` to `INFO`): alive, the last passport stands.
+    Busy,
+    /// It accepts connections (or the old one stays open) and does not answer within the deadline.
+    Silent,
+    /// A new connection was refused.
+    Gone,
+    /// It answers and is of no use: wrong password, no Redis, a Cluster node, older than 6.2.
+    Unfit,
+}
+
+/// What a Redis is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisOrder {
+    /// `REPLICAOF 127.0.0.1 1`. A master that has keys and no backlog gets its backlog first (2.5).
+    Park,
+    /// `REPLICAOF host port`
+    Follow(RedisAddr),
+    /// `REPLICAOF NO ONE`; then, if the copy was blank, one `PSYNC ? -1` is opened and closed (2.5).
+    Promote {
+        /// First promotion of a blank Redis.
+        first: bool,
+    },
+}
+
+/// Why an order did not succeed. The role is read again before anything else is decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderError {
+    /// The Redis has another run id than the order was meant for. Nothing was done.
+    OtherRun,
+    /// The connection broke or a new one is refused. Whether the order was executed is unknown.
+    Gone,
+    /// No answer by the order's deadline; the connection was reset. Whether it was executed is unknown.
+    Silent,
+    /// Redis refused it with this error. Nothing was done.
+    Refused(String),
+}
+
+/// What the driver must do, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Send one message to every linked peer.
+    Broadcast(Frame),
+    /// Send to one peer; dropped if there is no link.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        frame: Frame,
+    },
+    /// The addresses to keep links to. Links to others are left to their owners.
+    Dial(Vec<NodeId>),
+    /// Resolve the service now.
+    Resolve,
+    /// Set the route of all proxies; [`Input::Routed`] with `id` follows when every thread has it.
+    Route {
+        /// Returned with the confirmation.
+        id: u64,
+        /// The route.
+        route: Route,
+    },
+    /// An order for the local Redis. Supersedes an order still out, whose connection is reset.
+    /// Repeated while Redis is busy or loading. [`Input::Done`] with `id` follows unless superseded.
+    Redis {
+        /// Returned with the outcome.
+        id: u64,
+        /// The run it is meant for.
+        run_id: RunId,
+        /// What.
+        order: RedisOrder,
+    },
+    /// Keep an identified connection to this master, and to no other ([`Input::Watched`]).
+    Watch(Option<Master>),
+    /// Send the watched master `REPLICAOF to` over its identified connection and leave it standing
+    /// there, unanswered if need be, until [`Action::LiftFence`].
+    Fence {
+        /// The master that is fenced off.
+        master: Master,
+        /// The master it shall follow.
+        to: RedisAddr,
+    },
+    /// Give up standing fences, by reset.
+    LiftFence,
+    /// Ask the Redis at this address who it is; [`Input::Probed`] follows within the election timeout.
+    Probe(RedisAddr),
+    /// Something worth a line in the log and the journal.
+    Report(Report),
+    /// The hive has given up everything it held: the process may end once its clients are gone.
+    Exit,
+}
+
+/// A line of the story, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// When.
+    pub at: Wall,
+    /// The epoch it belongs to.
+    pub epoch: Epoch,
+    /// What happened.
+    pub kind: ReportKind,
+    /// In words.
+    pub reason: String,
+}
+
+/// The kinds of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportKind {
+    /// A campaign began: the leader is lost.
+    Campaign,
+    /// A claim was sent.
+    Claim,
+    /// A claim was refused or taken back.
+    Withdrawn,
+    /// A claim of another hive was granted.
+    Granted,
+    /// This hive leads, with the time its campaign took in milliseconds.
+    Leads {
+        /// Milliseconds from losing the leader to the announcement.
+        took_ms: u64,
+    },
+    /// This hive follows another leader or master.
+    Follows {
+        /// Milliseconds from losing the leader to following this one.
+        took_ms: u64,
+    },
+    /// This hive gave up its leadership.
+    Resigned,
+    /// Something a person should know of.
+    Warning,
+}
+
+/// One input with the clocks at its arrival.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// Monotonic.
+    pub now: super::types::Time,
+    /// Wall clock.
+    pub wall: Wall,
+}
+
+impl Frame {
+    /// The state this frame carries, if it is one.
+    pub fn state(&self) -> Option<&super::frame::State> {
+        match &self.message {
+            Message::State(state) => Some(state),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! redis-hive: one small binary beside every Redis that makes the set highly available.
+
+extern crate alloc;
+
+pub mod election;

@@ -1,0 +1,3 @@
+//! The redis-hive binary.
+
+fn main() {}
