@@ -1,5 +1,6 @@
 //! ELECTION 4.2, 4.4 and 4.9: the question whether there is a leader, and who claims when there is none.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -84,7 +85,7 @@ impl Core {
         let now = self.now();
         self.lost_at = now;
         self.report(ReportKind::Campaign, self.epoch, why, out);
-        self.role = Role::Candidate(Candidate {
+        self.role = Role::Candidate(Box::new(Candidate {
             since: self.clock.wall,
             began: now,
             asked: self.number + 1,
@@ -94,7 +95,7 @@ impl Core {
             left_out: BTreeMap::new(),
             retry: None,
             claim: None,
-        });
+        }));
         self.warned.clear();
         self.answer_due = true;
     }

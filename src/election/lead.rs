@@ -1,5 +1,6 @@
 //! ELECTION 4.8: leading, and when a leader resigns. A regent leads with another hive's Redis (4.3).
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -63,7 +64,7 @@ impl Core {
         self.last = Some(leadership);
         self.promise = None;
         self.warned.clear();
-        self.role = Role::Leading(Leader {
+        self.role = Role::Leading(Box::new(Leader {
             leadership,
             since,
             began: now,
@@ -72,7 +73,7 @@ impl Core {
             sheets: Vec::new(),
             won: Vec::new(),
             deaf: Vec::new(),
-        });
+        }));
         self.open_route(leadership, out);
     }
 

@@ -39,6 +39,7 @@ pub use io::{
 };
 pub use types::*;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -60,11 +61,11 @@ enum Role {
     /// 4.9. Since its start.
     Starting,
     /// Without a leader.
-    Candidate(Candidate),
+    Candidate(Box<Candidate>),
     /// Has a leader.
     Following(Follower),
     /// Leads.
-    Leading(Leader),
+    Leading(Box<Leader>),
 }
 
 /// The master that is watched over an identified connection.
