@@ -1,13 +1,13 @@
 //! The thread that accepts clients and hands each to the least loaded worker.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
+use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +26,7 @@ const LAST_CALL: usize = 4096;
 /// # Errors
 ///
 /// [`ProxyError::Listen`] with the first address that failed.
-pub(super) fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ProxyError> {
+pub(super) fn listen(addresses: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>, ProxyError> {
     // Dual stack, unless IPv4 has a listener of its own.
     let only_v6 = addresses.iter().any(SocketAddr::is_ipv4);
     let open =
@@ -46,11 +46,14 @@ impl Acceptor {
     /// # Errors
     ///
     /// What the system says about the thread or its runtime.
-    pub(super) fn spawn(listeners: Vec<TcpListener>, shared: &Arc<Shared>) -> io::Result<Acceptor> {
+    pub(super) fn spawn(
+        listeners: Vec<std::net::TcpListener>,
+        shared: &Arc<Shared>,
+    ) -> io::Result<Acceptor> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let listeners = {
             let _entered = runtime.enter();
-            listeners.into_iter().map(AsyncFd::register).collect::<io::Result<Vec<_>>>()?
+            listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?
         };
         let stop = CancellationToken::new();
         let (token, shared) = (stop.clone(), shared.clone());
@@ -79,29 +82,29 @@ impl Acceptor {
     }
 }
 
-async fn accept(listener: AsyncFd<TcpListener>, shared: Arc<Shared>, stop: CancellationToken) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
     let mut short = false;
-    while let Some(ready) = stop.run_until_cancelled(listener.readable()).await {
-        let Ok(mut ready) = ready else { return };
-        match ready.try_io(|listener| listener.get_ref().accept()) {
-            Ok(Ok((stream, _))) => {
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        match accepted.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => {
                 short = false;
                 hand_over(stream, &shared);
             }
-            Ok(Err(error)) if is_of_the_client(&error) => {}
-            Ok(Err(error)) => {
+            Err(error) if is_of_the_client(&error) => {}
+            Err(error) => {
                 // The client stays in the queue and the listener ready: do not spin on it.
                 if !std::mem::replace(&mut short, true) {
                     tracing::warn!(%error, "cannot accept a client, trying again");
                 }
                 stop.run_until_cancelled(tokio::time::sleep(BACK_OFF)).await;
             }
-            Err(_not_ready) => {}
         }
     }
+    let Ok(listener) = listener.into_std() else { return };
     for _ in 0..LAST_CALL {
-        match listener.get_ref().accept() {
-            Ok((stream, _)) => hand_over(stream, &shared),
+        match listener.accept() {
+            Ok((stream, _)) if stream.set_nonblocking(true).is_ok() => hand_over(stream, &shared),
+            Ok(_) => {}
             Err(_) => return,
         }
     }
@@ -115,9 +118,6 @@ fn is_of_the_client(error: &io::Error) -> bool {
 
 fn hand_over(stream: TcpStream, shared: &Shared) {
     shared.tally.accepted.fetch_add(1, Ordering::Relaxed);
-    if stream.set_nonblocking(true).is_err() {
-        return;
-    }
     let Some(desk) = shared.desks.iter().min_by_key(|desk| desk.load.load(Ordering::Relaxed))
     else {
         return;
