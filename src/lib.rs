@@ -4,3 +4,4 @@ extern crate alloc;
 
 pub mod election;
 pub mod peer;
+pub mod proxy;
