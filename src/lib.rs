@@ -5,3 +5,4 @@ extern crate alloc;
 pub mod election;
 pub mod peer;
 pub mod proxy;
+pub mod redis;
