@@ -2,4 +2,6 @@
 
 extern crate alloc;
 
+pub mod cli;
+pub mod config;
 pub mod election;
