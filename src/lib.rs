@@ -4,4 +4,5 @@ extern crate alloc;
 
 pub mod cli;
 pub mod config;
+pub mod discovery;
 pub mod election;

@@ -25,7 +25,7 @@ use read::Reader;
 /// The settings of a sidecar: every value is in range and fits the others.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Headless Services as given: may be short names, see `discovery::absolute_name`.
+    /// Headless Services as given: may be short names, see [`crate::discovery::absolute_name`].
     pub services: Vec<String>,
     /// Fixed peers.
     pub peers: Vec<NodeId>,
