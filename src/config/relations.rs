@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::read::{Reader, show_duration};
 use super::Config;
+use super::read::{Reader, show_duration};
 
 /// Redis answers `-BUSY` only after this (`busy-reply-threshold`), and a busy Redis is alive.
 const BUSY_REPLY_DEFAULT: Duration = Duration::from_secs(5);

@@ -50,7 +50,8 @@ pub(super) fn candidates(service: &str, search: &Search) -> Vec<String> {
     } else {
         all.push(whole);
     }
-    all.sort_by_key(|name| !names_a_service(name)); // Stable: equals keep their order.
+    // Stable: equals keep their order. Of two Services' names the shorter has nothing put on twice.
+    all.sort_by_key(|name| if names_a_service(name) { (0, name.len()) } else { (1, 0) });
     let mut seen = Vec::new();
     all.retain(|name| {
         let new = !seen.contains(name);
@@ -63,7 +64,8 @@ pub(super) fn candidates(service: &str, search: &Search) -> Vec<String> {
 /// Whether this looks like a Service's name in a Kubernetes cluster.
 fn names_a_service(absolute: &str) -> bool {
     let labels: Vec<&str> = absolute.trim_end_matches('.').split('.').collect();
-    labels.len() > 3 && labels.get(2) == Some(&"svc")
+    let marks = labels.iter().filter(|label| **label == "svc").count();
+    labels.len() > 3 && labels.get(2) == Some(&"svc") && marks == 1
 }
 
 #[cfg(test)]
