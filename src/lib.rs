@@ -6,3 +6,4 @@ pub mod cli;
 pub mod config;
 pub mod discovery;
 pub mod election;
+pub mod http;
