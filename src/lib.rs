@@ -2,7 +2,11 @@
 
 extern crate alloc;
 
+pub mod cli;
+pub mod config;
+pub mod discovery;
 pub mod election;
 pub mod peer;
 pub mod proxy;
 pub mod redis;
+pub mod http;
