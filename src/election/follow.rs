@@ -240,8 +240,13 @@ impl Core {
         self.open_route(leadership, out);
     }
 
-    /// Sends clients to this leadership's master.
+    /// Sends clients to this leadership's master. Nothing is ever sent to a master of an older epoch:
+    /// where this hive has forwarded in a later one, its leader goes on in a new epoch first (5).
     pub(super) fn open_route(&mut self, leadership: Leadership, out: &mut Vec<Action>) {
+        if leadership.epoch < self.forwarded {
+            return self.set_route(Route::Hold, out);
+        }
+        self.forwarded = leadership.epoch;
         let master = leadership.master;
         let route =
             Route::Forward { epoch: leadership.epoch, master: master.addr, run_id: master.run_id };

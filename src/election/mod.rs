@@ -117,6 +117,8 @@ pub struct Core {
     route: Route,
     route_id: u64,
     routed: u64,
+    /// The highest epoch clients were sent on in.
+    forwarded: Epoch,
     order: Option<OrderOut>,
     order_id: u64,
     /// The last order that was refused or failed, and when: not repeated at once.
@@ -203,6 +205,7 @@ impl Core {
             route: Route::Hold,
             route_id: 0,
             routed: 0,
+            forwarded: Epoch(0),
             order: None,
             order_id: 0,
             rebuffed: None,

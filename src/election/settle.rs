@@ -155,25 +155,41 @@ impl Core {
         }
     }
 
-    /// The winner goes on as epoch max + 1, so that every route may follow.
+    /// The winner goes on as epoch max + 1, so that every route may follow; so does a leader whose
+    /// follower has seen a later epoch than its own.
     fn answer_resignations(&mut self, out: &mut Vec<Action>) {
         let me = self.set.me;
         let Role::Leading(leader) = &self.role else { return };
+        let led = leader.leadership.epoch;
         let mut fresh = self.resignations.iter().map(|(resignation, _)| *resignation);
         let won: Option<Resignation> = fresh.find(|resignation| {
             resignation.successor == Some(me)
-                && resignation.epoch >= leader.leadership.epoch
+                && resignation.epoch >= led
                 && !leader.won.contains(resignation)
         });
-        let Some(won) = won else { return };
+        let ahead = self.peers.reachable(self.now()).find(|(_, _, state)| {
+            let mine = state.follows.is_some_and(|follows| {
+                follows.leadership.leader == me && follows.leadership.epoch == led
+            });
+            mine && state.epoch > led
+        });
+        let reason = match (&won, ahead) {
+            (Some(won), _) => format!("{} gave way: goes on in a new epoch", won.leader),
+            (None, Some((node, _, _))) => {
+                format!("{node} has seen a later epoch: goes on in a new one")
+            }
+            (None, None) => return,
+        };
         let epoch = self.epoch.max(self.bound).next();
+        if epoch >= super::Epoch::MAX {
+            return;
+        }
         (self.epoch, self.bound) = (epoch, epoch);
         let Role::Leading(leader) = &mut self.role else { return };
-        leader.won.push(won);
+        leader.won.extend(won);
         leader.leadership.epoch = epoch;
         let leadership = leader.leadership;
         self.last = Some(leadership);
-        let reason = format!("{} gave way: goes on in a new epoch", won.leader);
         self.report(ReportKind::Leads { took_ms: 0 }, epoch, reason, out);
         self.open_route(leadership, out);
     }
