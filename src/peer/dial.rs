@@ -166,7 +166,19 @@ async fn connect(hub: &Hub, addr: NodeId) -> Result<TcpStream, Dialled> {
         std::net::IpAddr::V4(_) => TcpSocket::new_v4(),
         std::net::IpAddr::V6(_) => TcpSocket::new_v6(),
     };
-    let connecting = async { socket?.connect(SocketAddr::new(addr.ip, addr.port)).await };
+    let connecting = async {
+        let socket = socket?;
+        let from = hub.settings.bind;
+        // Where a hive listens on one address it also comes from there, so that others know it by
+        // its address. If that fails, any address is better than none.
+        if !from.is_unspecified()
+            && from.is_ipv4() == addr.ip.is_ipv4()
+            && let Err(error) = socket.bind(SocketAddr::new(from, 0))
+        {
+            tracing::debug!("peer {addr}: not dialled from {from}: {error}");
+        }
+        socket.connect(SocketAddr::new(addr.ip, addr.port)).await
+    };
     let outcome = match timeout(hub.settings.peer_timeout / 2, connecting).await {
         // A port of the range that the system gives to clients can be connected to itself.
         Ok(Ok(stream)) if is_loop(&stream) => Dialled::Refused,
