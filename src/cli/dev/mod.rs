@@ -1,12 +1,27 @@
 //! `redis-hive dev`: a whole hive on this machine, to look at, to break and to test against.
 
+pub mod control;
 pub mod dns;
 pub mod http;
 pub mod nodes;
 pub mod process;
+pub mod relay;
+mod show;
+pub mod view;
 
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
+
+use nodes::{LocalHive, Options};
+use relay::Endpoint;
+
+/// It did not work.
+const FAILED: u8 = 1;
+/// Something needed is unavailable.
+const UNAVAILABLE: u8 = 69;
+/// How many networks are tried when addresses of the first are taken: 127.0.0, 127.0.1 and so on.
+const NETWORKS: u8 = 20;
 
 /// What `dev` takes.
 #[derive(clap::Args, Clone, Debug)]
@@ -32,12 +47,60 @@ pub struct DevArgs {
 pub fn run(args: &DevArgs) -> ExitCode {
     if let Some(parent) = args.guard {
         let error = process::guard(parent, &args.command);
-        eprintln!("redis-hive: {}: {error}", show(&args.command));
+        eprintln!("redis-hive: {}: {error}", name(&args.command));
         return ExitCode::FAILURE;
     }
-    ExitCode::FAILURE
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, why)) => {
+            eprintln!("redis-hive: {why}");
+            ExitCode::from(code)
+        }
+    }
 }
 
-fn show(command: &[OsString]) -> String {
+/// Everything that was started has ended when this returns: the hive is dropped here.
+fn start(args: &DevArgs) -> Result<(), (u8, String)> {
+    let unavailable = |why: String| (UNAVAILABLE, why);
+    let exe = std::env::current_exe().map_err(|e| (FAILED, format!("cannot find myself: {e}")))?;
+    let redis_server = nodes::find_redis_server().map_err(unavailable)?;
+    let port = args.base_port;
+    let endpoint = |port: u16| {
+        let why = |e| unavailable(format!("--base-port: port {port} of 127.0.0.1: {e}"));
+        Endpoint::bind(port).map_err(why)
+    };
+    let (write, read) = (endpoint(port)?, endpoint(port.saturating_add(1))?);
+    let mut options = Options::new(exe, redis_server);
+    options.network = Some(network(args.nodes).map_err(|e| unavailable(e.to_string()))?);
+    let failed = |e: io::Error| (FAILED, e.to_string());
+    let mut hive = LocalHive::new(options).map_err(failed)?;
+    for host in 1..=args.nodes {
+        hive.start(host).map_err(|e| (FAILED, format!("node {host}: {e}")))?;
+    }
+    match show::show(&mut hive, write, read, port) {
+        // Whoever read the output has gone: that is an end like any other.
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(failed(e)),
+        _ => Ok(()),
+    }
+}
+
+/// The first network whose addresses have the ports of a node free; the reason why the usual one
+/// has not, if none has.
+fn network(nodes: u8) -> io::Result<[u8; 3]> {
+    let first = nodes::network_free([127, 0, 0], nodes);
+    let usable = |third: &u8| nodes::network_free([127, 0, *third], nodes).is_ok();
+    match first {
+        Ok(()) => Ok([127, 0, 0]),
+        Err(why) => match (1..NETWORKS).find(usable) {
+            Some(third) => {
+                eprintln!("redis-hive: {why}; taking 127.0.{third}.1 and on instead");
+                Ok([127, 0, third])
+            }
+            None => Err(why),
+        },
+    }
+}
+
+fn name(command: &[OsString]) -> String {
     command.first().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default()
 }
