@@ -3,6 +3,7 @@
 pub mod control;
 pub mod dns;
 pub mod http;
+pub mod launch;
 pub mod nodes;
 pub mod process;
 pub mod relay;
@@ -13,7 +14,8 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use nodes::{LocalHive, Options};
+use launch::Options;
+use nodes::LocalHive;
 use relay::Endpoint;
 
 /// It did not work.
@@ -63,7 +65,7 @@ pub fn run(args: &DevArgs) -> ExitCode {
 fn start(args: &DevArgs) -> Result<(), (u8, String)> {
     let unavailable = |why: String| (UNAVAILABLE, why);
     let exe = std::env::current_exe().map_err(|e| (FAILED, format!("cannot find myself: {e}")))?;
-    let redis_server = nodes::find_redis_server().map_err(unavailable)?;
+    let redis_server = launch::find_redis_server().map_err(unavailable)?;
     let port = args.base_port;
     let endpoint = |port: u16| {
         let why = |e| unavailable(format!("--base-port: port {port} of 127.0.0.1: {e}"));
@@ -87,8 +89,8 @@ fn start(args: &DevArgs) -> Result<(), (u8, String)> {
 /// The first network whose addresses have the ports of a node free; the reason why the usual one
 /// has not, if none has.
 fn network(nodes: u8) -> io::Result<[u8; 3]> {
-    let first = nodes::network_free([127, 0, 0], nodes);
-    let usable = |third: &u8| nodes::network_free([127, 0, *third], nodes).is_ok();
+    let first = launch::network_free([127, 0, 0], nodes);
+    let usable = |third: &u8| launch::network_free([127, 0, *third], nodes).is_ok();
     match first {
         Ok(()) => Ok([127, 0, 0]),
         Err(why) => match (1..NETWORKS).find(usable) {
