@@ -80,16 +80,11 @@ impl Dev {
         kill_process(Pid::from_child(&self.child), signal).expect("signal");
     }
 
-    /// Processes whose command line names our directory, or that were started by this `dev`.
-    fn offspring(&self) -> Vec<u32> {
+    /// The processes that this `dev` has started and that live.
+    fn children(&self) -> Vec<u32> {
         let all = std::fs::read_dir("/proc").expect("/proc").flatten();
         let ids = all.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
-        let ours = |id: &u32| {
-            let stat = std::fs::read_to_string(format!("/proc/{id}/environ"));
-            let tmp = format!("TMPDIR={}", self.tmp.display());
-            *id != self.child.id() && stat.is_ok_and(|s| s.split('\0').any(|v| v == tmp))
-        };
-        ids.filter(ours).collect()
+        ids.filter(|id| parent(*id) == Some(self.child.id())).collect()
     }
 
     #[track_caller]
@@ -116,6 +111,21 @@ fn free_pair() -> u16 {
         Some(first)
     };
     wait_until("two free ports", SOON, pair)
+}
+
+/// The parent of a living process; `None` if it has ended.
+fn parent(id: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // After the name in parentheses, which may hold anything: state, parent.
+    let mut rest = stat.rsplit_once(')')?.1.split_whitespace();
+    if rest.next()? == "Z" { None } else { rest.next()?.parse().ok() }
+}
+
+#[track_caller]
+fn assert_gone(ids: &[u32]) {
+    wait_until(&format!("{ids:?} are gone"), Duration::from_secs(5), || {
+        ids.iter().all(|id| parent(*id).is_none()).then_some(())
+    });
 }
 
 fn empty(dir: &Path) -> bool {
@@ -163,10 +173,11 @@ fn dev_serves_survives_a_kill_and_leaves_nothing_behind() {
     dev.tell(&format!("revive {leader}"));
     dev.expect(&[&format!("node {leader} "), "hive follower", "redis replica,"]);
 
-    assert_eq!(dev.offspring().len(), 6);
+    let children = dev.children();
+    assert_eq!(children.len(), 6);
     dev.signal(Signal::INT);
     assert_eq!(dev.wait(), Some(0));
-    assert_eq!(dev.offspring(), [0_u32; 0]);
+    assert_gone(&children);
     assert!(empty(&dev.tmp), "files are left in {}", dev.tmp.display());
 }
 
@@ -178,10 +189,11 @@ fn no_process_survives_a_killed_dev() {
     }
     let mut dev = Dev::start(2);
     dev.expect(&["node 2"]);
-    wait_until("four processes", SOON, || (dev.offspring().len() == 4).then_some(()));
+    let four = || Some(dev.children()).filter(|ids| ids.len() == 4);
+    let children = wait_until("four processes", SOON, four);
     dev.signal(Signal::KILL);
     dev.wait();
-    wait_until("all are gone", Duration::from_secs(5), || dev.offspring().is_empty().then_some(()));
+    assert_gone(&children);
 }
 
 #[test]
@@ -195,15 +207,20 @@ fn dev_ends_with_quit_and_with_sigterm() {
     told.expect(&["commands:"]);
     told.tell("kill 7");
     told.expect(&["no node 7"]);
+    let children = told.children();
     told.tell("quit");
     assert_eq!(told.wait(), Some(0));
-    assert!(empty(&told.tmp) && told.offspring().is_empty());
+    assert_gone(&children);
+    assert!(empty(&told.tmp));
 
     let mut ended = Dev::start(1);
     ended.expect(&["node 1"]);
+    let children = ended.children();
+    assert_eq!(children.len(), 2);
     ended.signal(Signal::TERM);
     assert_eq!(ended.wait(), Some(0));
-    assert!(empty(&ended.tmp) && ended.offspring().is_empty());
+    assert_gone(&children);
+    assert!(empty(&ended.tmp));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -49,6 +49,7 @@ pub struct Options {
     /// The `redis-server` or `valkey-server` binary.
     pub redis_server: PathBuf,
     /// The first three bytes of all addresses, or `None` for a free network in 127.0.0.0/8.
+    /// Nodes with the last bytes 1 to 3 are known to be free then.
     pub network: Option<[u8; 3]>,
     /// How Redis is locked.
     pub auth: Auth,
@@ -128,29 +129,43 @@ pub(super) fn free(ip: Ipv4Addr) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the first `hosts` addresses of a network have all the ports of a node free.
-///
-/// # Errors
-///
-/// Names the first port that is taken.
-pub fn network_free(network: [u8; 3], hosts: u8) -> io::Result<()> {
-    let [a, b, c] = network;
-    (1..=hosts).try_for_each(|host| free(Ipv4Addr::new(a, b, c, host)))
+/// A network that is ours as long as the value lives: nobody listens on the ports of its first
+/// addresses, and no other hive of this kind may take it.
+#[derive(Debug)]
+pub(super) struct Network {
+    bytes: [u8; 3],
+    /// Two hives that start in the same moment both see free ports; only one gets this.
+    _claim: UdpSocket,
 }
 
-/// A network of 127.0.0.0/8 that nobody uses, chosen by chance so that hives do not meet.
-pub(super) fn free_network() -> io::Result<[u8; 3]> {
-    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for _ in 0..50 {
-        let [b, c, ..] = random().to_be_bytes();
-        // 127.0.* is where people's own servers are.
-        let network = [127, b.max(1), c];
-        match network_free(network, 3) {
-            Ok(()) => return Ok(network),
-            Err(e) => last = e,
-        }
+impl Network {
+    /// Takes the network if the first `hosts` addresses are free.
+    pub(super) fn take(bytes: [u8; 3], hosts: u8) -> io::Result<Self> {
+        let [a, b, c] = bytes;
+        (1..=hosts).try_for_each(|host| free(Ipv4Addr::new(a, b, c, host)))?;
+        let claim = UdpSocket::bind((Ipv4Addr::new(a, b, c, 1), PEER_PORT))?;
+        Ok(Self { bytes, _claim: claim })
     }
-    Err(last)
+
+    /// Takes one that is chosen by chance.
+    pub(super) fn any() -> io::Result<Self> {
+        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+        for _ in 0..50 {
+            let [b, c, ..] = random().to_be_bytes();
+            // 127.0.* is where people's own servers are.
+            match Self::take([127, b.max(1), c], 3) {
+                Ok(network) => return Ok(network),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    /// The address with this last byte.
+    pub(super) fn ip(&self, host: u8) -> Ipv4Addr {
+        let [a, b, c] = self.bytes;
+        Ipv4Addr::new(a, b, c, host)
+    }
 }
 
 /// Starts a node's Redis: empty, and fenced.

@@ -72,35 +72,32 @@ fn start(args: &DevArgs) -> Result<(), (u8, String)> {
         Endpoint::bind(port).map_err(why)
     };
     let (write, read) = (endpoint(port)?, endpoint(port.saturating_add(1))?);
-    let mut options = Options::new(exe, redis_server);
-    options.network = Some(network(args.nodes).map_err(|e| unavailable(e.to_string()))?);
-    let failed = |e: io::Error| (FAILED, e.to_string());
-    let mut hive = LocalHive::new(options).map_err(failed)?;
+    let options = Options::new(exe, redis_server);
+    let mut hive = prepare(&options, args.nodes).map_err(|e| unavailable(e.to_string()))?;
     for host in 1..=args.nodes {
         hive.start(host).map_err(|e| (FAILED, format!("node {host}: {e}")))?;
     }
     match show::show(&mut hive, write, read, port) {
         // Whoever read the output has gone: that is an end like any other.
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(failed(e)),
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err((FAILED, e.to_string())),
         _ => Ok(()),
     }
 }
 
-/// The first network whose addresses have the ports of a node free; the reason why the usual one
-/// has not, if none has.
-fn network(nodes: u8) -> io::Result<[u8; 3]> {
-    let first = launch::network_free([127, 0, 0], nodes);
-    let usable = |third: &u8| launch::network_free([127, 0, *third], nodes).is_ok();
-    match first {
-        Ok(()) => Ok([127, 0, 0]),
-        Err(why) => match (1..NETWORKS).find(usable) {
-            Some(third) => {
-                eprintln!("redis-hive: {why}; taking 127.0.{third}.1 and on instead");
-                Ok([127, 0, third])
-            }
-            None => Err(why),
-        },
-    }
+/// A hive on the first network that is free: 127.0.0, if nothing else listens there.
+fn prepare(options: &Options, nodes: u8) -> io::Result<LocalHive> {
+    let on = |third: u8| {
+        let network = Some([127, 0, third]);
+        (1..=nodes).try_for_each(|host| launch::free([127, 0, third, host].into()))?;
+        LocalHive::new(Options { network, ..options.clone() })
+    };
+    on(0).or_else(|why| {
+        let hive = (1..NETWORKS).find_map(|third| on(third).ok());
+        if let Some(hive) = &hive {
+            eprintln!("redis-hive: {why}; taking {} and on instead", hive.ip(1));
+        }
+        hive.ok_or(why)
+    })
 }
 
 fn name(command: &[OsString]) -> String {

@@ -13,7 +13,7 @@ pub use super::launch::{
     Auth, HTTP_PORT, Options, PEER_PORT, PROXY_PORT, READ_PORT, REDIS_PORT, find_redis_server,
     sidecar_args,
 };
-use super::launch::{TempDir, free, free_network, launch_hive, launch_redis, private_dir};
+use super::launch::{Network, TempDir, free, launch_hive, launch_redis, private_dir};
 use super::process::Process;
 
 /// Which of a node's two processes is meant.
@@ -114,7 +114,7 @@ impl Node {
 /// every file. The thread that starts nodes must outlive them (see [`Process::start`]).
 pub struct LocalHive {
     options: Options,
-    network: [u8; 3],
+    network: Network,
     dns: DnsServer,
     dir: TempDir,
     nodes: Vec<Node>,
@@ -128,11 +128,11 @@ impl LocalHive {
     ///
     /// # Errors
     ///
-    /// No network is free, or the DNS or the directory cannot be made.
+    /// The network is not free, or the DNS or the directory cannot be made.
     pub fn new(options: Options) -> io::Result<Self> {
         let network = match options.network {
-            Some(network) => network,
-            None => free_network()?,
+            Some(bytes) => Network::take(bytes, 1)?,
+            None => Network::any()?,
         };
         let dns = DnsServer::start(Self::SERVICE)?;
         let dir = TempDir::new()?;
@@ -160,8 +160,7 @@ impl LocalHive {
     /// The address with this last byte.
     #[must_use]
     pub fn ip(&self, host: u8) -> Ipv4Addr {
-        let [a, b, c] = self.network;
-        Ipv4Addr::new(a, b, c, host)
+        self.network.ip(host)
     }
 
     /// All nodes that were ever started, in that order, without the removed ones.
