@@ -1,6 +1,7 @@
 //! The commands.
 
 pub mod args;
+pub mod dev;
 mod run;
 
 use std::ffi::OsString;
@@ -47,7 +48,8 @@ fn dispatch(cli: Cli, outside: &Outside) -> ExitCode {
             }
             Err(code) => code,
         },
-        Command::Check(_) | Command::Status(_) | Command::Dev(_) => ExitCode::from(EXIT_FAILED),
+        Command::Dev(args) => dev::run(&args),
+        Command::Check(_) | Command::Status(_) => ExitCode::from(EXIT_FAILED),
     }
 }
 
