@@ -1,8 +1,7 @@
 //! Who can send to whom, how long it takes, and what gets lost.
 
-use std::rc::Rc;
-
 use redis_hive::election::Frame;
+use redis_hive::peer::codec;
 
 use crate::rng::Rng;
 use crate::world::{MS, Micros};
@@ -11,17 +10,16 @@ use crate::world::{MS, Micros};
 pub const MAX_HOSTS: usize = 12;
 
 /// A frame on its way.
-pub type Wire = Rc<Frame>;
+pub type Wire = bytes::Bytes;
 
 /// Packs a frame once for all its receivers.
 pub fn to_wire(frame: Frame) -> Wire {
-    Rc::new(frame)
+    codec::encode(&frame)
 }
 
 /// Every frame a core gets came through here.
 pub fn through_codec(wire: &Wire) -> Frame {
-    // The codec's place: `decode_frame(&encode(wire))`.
-    Frame::clone(wire)
+    codec::decode_frame(wire).expect("a frame of ours can be read")
 }
 
 /// The two kinds of traffic a fault can hit.
