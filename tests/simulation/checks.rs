@@ -47,6 +47,11 @@ impl Checks {
         found.map(|born| (born.2, born.3))
     }
 
+    /// The grants a host has sent.
+    pub fn grants_of(&self, host: usize) -> usize {
+        self.grants.iter().filter(|grant| grant.0 == host).count()
+    }
+
     pub fn is_born(&mut self, host: usize, life: u32, node: NodeId, incarnation: Incarnation) {
         self.born.push((host, life, node, incarnation));
     }
@@ -71,17 +76,21 @@ impl World {
         if seen.epoch < before.epoch {
             self.violated("INV-2", host, || format!("epoch {} -> {}", before.epoch, seen.epoch));
         }
-        let leader = seen.leadership.map(|leadership| leadership.leader);
-        self.tell(host, || {
-            let master = seen.leadership.map(|leadership| leadership.master.addr.ip);
-            format!("is {:?} [{}] leader {leader:?} master {master:?}", seen.role, seen.epoch)
+        self.tell(host, || match seen.leadership {
+            None => format!("is {:?} [{}], no leader", seen.role, seen.epoch),
+            Some(led) => format!(
+                "is {:?} [{}] under {} [{}], master {}",
+                seen.role, seen.epoch, led.leader, led.epoch, led.master.addr
+            ),
         });
         let Some(leadership) = seen.leadership.filter(|_| seen.role == HiveRole::Leader) else {
             return;
         };
         let leads_on = before.role == HiveRole::Leader
             && before.leadership.is_some_and(|old| old.epoch == leadership.epoch);
-        if leads_on && before.leadership.map(|old| old.master.run_id) == Some(leadership.master.run_id) {
+        if leads_on
+            && before.leadership.map(|old| old.master.run_id) == Some(leadership.master.run_id)
+        {
             return;
         }
         self.check_announcement(host, life, leadership.epoch, leadership.master.run_id);
@@ -155,7 +164,8 @@ impl World {
         let holds = redis.alive && !redis.frozen && (redis.complete() || redis.loading());
         let who = name(other);
         if !winner.complete() && holds && (awake || there.listed) {
-            return self.violated("INV-5", host, || format!("a blank made master, {who} has a copy"));
+            return self
+                .violated("INV-5", host, || format!("a blank made master, {who} has a copy"));
         }
         let fit = redis.serves(self.now) && redis.complete() && !there.cannot_promote;
         let same = self.all.root(winner.data) == self.all.root(redis.data);

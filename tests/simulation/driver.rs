@@ -165,12 +165,7 @@ impl World {
         }
     }
 
-    fn fence(
-        &mut self,
-        host: usize,
-        master: redis_hive::election::Master,
-        to: RedisAddr,
-    ) {
+    fn fence(&mut self, host: usize, master: redis_hive::election::Master, to: RedisAddr) {
         let Some(hive) = self.hosts[host].hive.as_mut() else { return };
         let watch = hive.watch.as_ref().filter(|watch| watch.master.run_id == master.run_id);
         let Some(at) = watch.and_then(|watch| watch.to) else { return };
@@ -193,10 +188,11 @@ impl World {
             self.after(10 * MS, Event::Routed { host, life, id, route });
             return;
         }
-        if hive.route != route {
+        // A connection stays where it is as long as the master does; only its epoch moves on.
+        if destination(&hive.route) != destination(&route) {
             hive.route_no += 1;
-            hive.route = route;
         }
+        hive.route = route;
         self.deliver(host, life, Input::Routed { id });
     }
 
@@ -294,9 +290,7 @@ impl World {
     }
 
     fn report(&mut self, host: usize, report: Report) {
-        self.tell(host, || {
-            format!("[{}] {:?}: {}", report.epoch, report.kind, report.reason)
-        });
+        self.tell(host, || format!("[{}] {:?}: {}", report.epoch, report.kind, report.reason));
     }
 
     /// The hive on a host, for tests that know it runs.
@@ -307,6 +301,14 @@ impl World {
 
 /// Marks a dial round that is not the regular one.
 pub const ONCE: u32 = 1 << 31;
+
+/// The run a route leads to.
+fn destination(route: &Route) -> Option<redis_hive::election::RunId> {
+    match route {
+        Route::Forward { run_id, .. } => Some(*run_id),
+        Route::Hold | Route::Refuse { .. } => None,
+    }
+}
 
 /// A Redis is called silent only after a while; until then nothing is said.
 fn settle(view: RedisView, silent: &mut Option<Micros>, now: Micros) -> Option<RedisView> {

@@ -371,6 +371,19 @@ impl World {
         self.redis_changed(host, 500);
     }
 
+    /// `CLIENT KILL TYPE normal`: every connection of a hive to this Redis closes; new ones are taken.
+    pub fn kill_connections(&mut self, host: usize) {
+        self.tell(host, || "redis closes all connections of clients".into());
+        let life = self.hosts[host].redis.life;
+        self.redis_changed(host, 500);
+        for other in &mut self.hosts {
+            let watch = other.hive.as_mut().and_then(|hive| hive.watch.as_mut());
+            if let Some(watch) = watch.filter(|watch| watch.to == Some((host, life))) {
+                watch.to = None;
+            }
+        }
+    }
+
     /// Somebody who is no hive tells a Redis something.
     pub fn meddle(&mut self, host: usize, order: RedisOrder) {
         self.tell(host, || format!("somebody tells this redis {order:?}"));

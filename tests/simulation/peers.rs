@@ -85,7 +85,11 @@ impl World {
         if held != lives {
             return;
         }
-        if from < to { link.heard.1 = now } else { link.heard.0 = now }
+        if from < to {
+            link.heard.1 = now
+        } else {
+            link.heard.0 = now
+        }
         self.deliver(to, lives.1, Input::Frame(Box::new(through_codec(wire))));
     }
 

@@ -90,8 +90,7 @@ impl World {
         match redis.link {
             Link::Transfer(sync) if redis.link_no == link_no => {
                 let (at, source_life) = sync.from;
-                let lives =
-                    self.hosts[at].redis.alive && self.hosts[at].redis.life == source_life;
+                let lives = self.hosts[at].redis.alive && self.hosts[at].redis.life == source_life;
                 if !lives && self.hosts[at].powered {
                     return self.link_lost(host);
                 }
