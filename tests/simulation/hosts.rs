@@ -77,7 +77,8 @@ pub struct Hive {
     pub seen: Seen,
     /// The highest epoch a route of this life went to.
     pub routed_epoch: Epoch,
-    pub started: Micros,
+    /// The highest epoch its newest state stated.
+    pub said_epoch: Epoch,
 }
 
 /// An order to the local Redis that has not ended.
@@ -157,7 +158,8 @@ impl World {
 
     pub fn clocks(&self, host: usize) -> Clocks {
         let origin = self.hosts[host].hive.as_ref().map_or(0, |hive| hive.origin);
-        let wall = 1_750_000_000_000 + (self.now / MS) as i64 + self.hosts[host].wall_ahead;
+        let passed = if self.config.clock_stands { 0 } else { (self.now / MS) as i64 };
+        let wall = 1_750_000_000_000 + passed + self.hosts[host].wall_ahead;
         Clocks { now: Time(self.now + origin), wall: Wall(wall as u64) }
     }
 
@@ -206,7 +208,7 @@ impl World {
             local_silent: None,
             seen: Seen { role: view.role, epoch: view.epoch, leadership: view.leadership },
             routed_epoch: Epoch(0),
-            started: self.now,
+            said_epoch: Epoch(0),
         });
         self.checks.is_born(host, life, me, incarnation);
         self.net.disturb_all(self.now, host);

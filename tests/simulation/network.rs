@@ -1,8 +1,7 @@
 //! Who can send to whom, how long it takes, and what gets lost.
 
-use std::rc::Rc;
-
 use redis_hive::election::Frame;
+use redis_hive::peer::codec::{decode_frame, encode};
 
 use crate::rng::Rng;
 use crate::world::{MS, Micros};
@@ -10,18 +9,17 @@ use crate::world::{MS, Micros};
 /// No world has more hosts than this.
 pub const MAX_HOSTS: usize = 12;
 
-/// A frame on its way.
-pub type Wire = Rc<Frame>;
+/// A frame on its way: the very bytes.
+pub type Wire = bytes::Bytes;
 
 /// Packs a frame once for all its receivers.
-pub fn to_wire(frame: Frame) -> Wire {
-    Rc::new(frame)
+pub fn to_wire(frame: &Frame) -> Wire {
+    encode(frame)
 }
 
-/// Every frame a core gets came through here.
+/// Every frame a core gets came through here. What one core says the codec must be able to carry.
 pub fn through_codec(wire: &Wire) -> Frame {
-    // The codec's place: `decode_frame(&encode(wire))`.
-    Frame::clone(wire)
+    decode_frame(wire).expect("the codec reads what it wrote")
 }
 
 /// The two kinds of traffic a fault can hit.

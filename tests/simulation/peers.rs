@@ -24,8 +24,9 @@ impl World {
         if self.swallowed(host, &frame) {
             return;
         }
+        self.check_state(host, &frame);
         self.tell_frame(host, None, &frame);
-        let wire = to_wire(frame);
+        let wire = to_wire(&frame);
         for other in 0..self.hosts.len() {
             if other != host {
                 self.post(host, other, &wire);
@@ -38,7 +39,7 @@ impl World {
         if !self.swallowed(host, &frame) {
             self.check_grant(host, to, &frame);
             self.tell_frame(host, Some(other), &frame);
-            self.post(host, other, &to_wire(frame));
+            self.post(host, other, &to_wire(&frame));
         }
     }
 
