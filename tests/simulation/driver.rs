@@ -16,8 +16,9 @@ const MOST_TICKS: u32 = 64;
 impl World {
     /// An input for a hive: handled now, or when its loop runs again.
     pub fn deliver(&mut self, host: usize, life: u32, input: Input) {
-        let late = self.hosts[host].throttled;
+        let (throttled, now) = (self.hosts[host].throttled, self.now);
         let Some(hive) = self.hive(host, life) else { return };
+        let late = throttled && now > hive.runs_until;
         if hive.frozen || late {
             hive.inbox.push_back(input);
             if !hive.frozen {
@@ -41,8 +42,9 @@ impl World {
 
     /// The loop runs again: all that waits is read before the timer is judged.
     pub fn woken(&mut self, host: usize, life: u32) {
+        let until = self.now + self.rng.between(5 * MS, 40 * MS);
         let Some(hive) = self.hive(host, life).filter(|hive| !hive.frozen) else { return };
-        hive.wakes_at = None;
+        (hive.wakes_at, hive.runs_until) = (None, until);
         let mut inbox = std::mem::take(&mut hive.inbox);
         for input in inbox.drain(..) {
             self.step(host, input);
@@ -53,14 +55,15 @@ impl World {
 
     /// Ticks that are due now, then an alarm for the next one.
     pub fn arm(&mut self, host: usize) {
-        if !self.hosts[host].throttled {
+        let (throttled, now) = (self.hosts[host].throttled, self.now);
+        let runs_until = self.hosts[host].hive.as_ref().map_or(0, |hive| hive.runs_until);
+        if !throttled || now <= runs_until {
             self.ticks(host);
         }
-        let throttled = self.hosts[host].throttled;
-        let now = self.now;
         let Some(hive) = self.hosts[host].hive.as_mut() else { return };
         let due = hive.core.deadline().0.saturating_sub(hive.origin).max(now);
         let life = hive.life;
+        let throttled = throttled && due > runs_until;
         if throttled {
             // The loop asks for `due` and gets it late.
             if hive.wakes_at.is_none() {
@@ -192,11 +195,15 @@ impl World {
             self.after(10 * MS, Event::Routed { host, life, id, route });
             return;
         }
+        if id < hive.route_id {
+            return;
+        }
         // A connection stays where it is as long as the master does; only its epoch moves on.
         if destination(&hive.route) != destination(&route) {
             hive.route_no += 1;
         }
         hive.route = route;
+        hive.route_id = id;
         self.deliver(host, life, Input::Routed { id });
     }
 

@@ -134,11 +134,12 @@ fn x9_the_copy_that_is_ahead_wins() {
         }
         w.expect(SEC, "B has all", |w| w.replicates(B, A));
         w.hosts[C].wall_ahead = -5_000;
-        w.crash_both(A);
+        w.power_off(A);
         w.mend();
         let kept = w.data(B);
         w.ends_with(5 * SEC, kept);
         assert!(w.is_master(B) && !w.is_master(C));
+        w.power_on(A);
         w.start_both(A);
         w.ends_whole(5 * SEC);
     });

@@ -42,7 +42,7 @@ pub struct Host {
     pub never_grants: bool,
     /// Its claims never leave it (X26).
     pub never_claims: bool,
-    /// The loop is late by 110 to 190 ms, always.
+    /// The CPU is throttled: the loop comes late by 110 to 190 ms, then runs for a little while.
     pub throttled: bool,
     /// Orders reach the Redis this much later, at most.
     pub order_delay: Micros,
@@ -60,6 +60,8 @@ pub struct Hive {
     pub frozen: bool,
     /// A throttled loop: when it runs again.
     pub wakes_at: Option<Micros>,
+    /// A throttled loop: until when it runs unhindered.
+    pub runs_until: Micros,
     pub tick_at: Micros,
     /// What its monotonic clock shows beyond virtual time.
     pub origin: u64,
@@ -67,6 +69,8 @@ pub struct Hive {
     /// What the proxies do, and how often that changed.
     pub route: Route,
     pub route_no: u32,
+    /// The newest route confirmed: an older one cannot overtake it.
+    pub route_id: u64,
     pub order: Option<Outstanding>,
     pub order_no: u32,
     pub watch: Option<Watch>,
@@ -195,11 +199,13 @@ impl World {
             inbox: VecDeque::new(),
             frozen: false,
             wakes_at: None,
+            runs_until: 0,
             tick_at: Micros::MAX,
             origin,
             wanted: Vec::new(),
             route: Route::Hold,
             route_no: 0,
+            route_id: 0,
             order: None,
             order_no: 0,
             watch: None,

@@ -175,7 +175,8 @@ impl World {
     fn notice_dead_links(&mut self, host: usize, life: u32) {
         for other in 0..self.hosts.len() {
             let Some(link) = self.net.link(host, other) else { continue };
-            let (heard, _) = mine(&link, host < other);
+            // A link that carries one way only is kept: frames still come out of it.
+            let heard = link.heard.0.max(link.heard.1);
             let (own, theirs) = sides(link.lives, host < other);
             let there = self.hosts[other].hive.as_ref().map(|hive| hive.life);
             let dead = there != Some(theirs) && self.hosts[other].powered;

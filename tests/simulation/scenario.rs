@@ -79,7 +79,27 @@ impl World {
     pub fn expect(&mut self, limit: Micros, what: &str, holds: impl FnMut(&World) -> bool) {
         let now = self.now;
         let held = self.run_until(limit, holds);
-        assert!(held, "within {} ms from {:.3}: {what}", limit / MS, now as f64 / 1e6);
+        let from = now as f64 / 1e6;
+        assert!(held, "within {} ms from {from:.3}: {what}\n{}", limit / MS, self.census());
+    }
+
+    /// What every host is and holds now.
+    pub fn census(&self) -> String {
+        let mut text = String::new();
+        for (host, there) in self.hosts.iter().enumerate() {
+            let redis = &there.redis;
+            let hive = there.hive.as_ref().map(|hive| (hive.seen.role, &hive.route, hive.frozen));
+            text.push_str(&format!(
+                "  {} hive {hive:?}\n    redis alive {} of {:?} link {:?} offset {} keys {}\n",
+                crate::story::name(host),
+                redis.alive,
+                redis.upstream,
+                redis.link,
+                redis.offset,
+                redis.data.keys()
+            ));
+        }
+        text
     }
 
     /// The condition holds at every moment of this span.
