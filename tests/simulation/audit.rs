@@ -112,7 +112,7 @@ impl World {
         let began = self.now;
         if !self.run_until(within, |world| world.agreed().is_some()) {
             if !self.checks.broken() {
-                self.violated("INV-14", 0, || "no agreement after the faults".into());
+                self.violated("INV-34", 0, || "no agreement after the faults".into());
             }
             return None;
         }
@@ -120,7 +120,7 @@ impl World {
         self.stop_writers();
         if !self.run_until(4 * SEC, World::equal) {
             if !self.checks.broken() {
-                self.violated("INV-14", 0, || "copies stay different".into());
+                self.violated("INV-34", 0, || "copies stay different".into());
             }
             return None;
         }
@@ -148,7 +148,7 @@ impl World {
             self.try_write(host);
             let done = self.run_until(SEC, |world| world.clients.last_ack[host] >= asked);
             if !done && !self.checks.broken() {
-                self.violated("INV-15", host, || "a write through its route fails".into());
+                self.violated("INV-35", host, || "a write through its route fails".into());
             }
         }
     }

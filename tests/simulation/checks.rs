@@ -47,6 +47,11 @@ impl Checks {
         found.map(|born| (born.2, born.3))
     }
 
+    /// The grants a host has sent.
+    pub fn grants_of(&self, host: usize) -> usize {
+        self.grants.iter().filter(|grant| grant.0 == host).count()
+    }
+
     pub fn is_born(&mut self, host: usize, life: u32, node: NodeId, incarnation: Incarnation) {
         self.born.push((host, life, node, incarnation));
     }
@@ -59,7 +64,7 @@ impl World {
         self.checks.violations.push(text);
     }
 
-    /// Looks at the core after its step (INV-1, INV-2).
+    /// Looks at the core after its turn (INV-21).
     pub fn observe(&mut self, host: usize) {
         let Some(hive) = self.hosts[host].hive.as_mut() else { return };
         let view = hive.core.view();
@@ -68,20 +73,21 @@ impl World {
             return;
         }
         let (before, life) = (std::mem::replace(&mut hive.seen, seen), hive.life);
-        if seen.epoch < before.epoch {
-            self.violated("INV-2", host, || format!("epoch {} -> {}", before.epoch, seen.epoch));
-        }
-        let leader = seen.leadership.map(|leadership| leadership.leader);
-        self.tell(host, || {
-            let master = seen.leadership.map(|leadership| leadership.master.addr.ip);
-            format!("is {:?} [{}] leader {leader:?} master {master:?}", seen.role, seen.epoch)
+        self.tell(host, || match seen.leadership {
+            None => format!("is {:?} [{}], no leader", seen.role, seen.epoch),
+            Some(led) => format!(
+                "is {:?} [{}] under {} [{}], master {}",
+                seen.role, seen.epoch, led.leader, led.epoch, led.master.addr
+            ),
         });
         let Some(leadership) = seen.leadership.filter(|_| seen.role == HiveRole::Leader) else {
             return;
         };
         let leads_on = before.role == HiveRole::Leader
             && before.leadership.is_some_and(|old| old.epoch == leadership.epoch);
-        if leads_on && before.leadership.map(|old| old.master.run_id) == Some(leadership.master.run_id) {
+        if leads_on
+            && before.leadership.map(|old| old.master.run_id) == Some(leadership.master.run_id)
+        {
             return;
         }
         self.check_announcement(host, life, leadership.epoch, leadership.master.run_id);
@@ -102,23 +108,33 @@ impl World {
         });
         if let Some(other) = other.copied() {
             let who = name(other.1);
-            self.violated("INV-1", host, || format!("epoch {epoch} was already led by {who}"));
+            self.violated("INV-21", host, || format!("epoch {epoch} was already led by {who}"));
         }
         self.checks.announced.push((epoch, host, life, now, run));
     }
 
-    /// INV-3: a route never goes back to an older epoch.
+    /// INV-23: a route never goes back to an older epoch.
     pub fn check_route(&mut self, host: usize, route: &Route) {
         let Route::Forward { epoch, .. } = route else { return };
         let Some(hive) = self.hosts[host].hive.as_mut() else { return };
         let before = hive.routed_epoch;
         hive.routed_epoch = before.max(*epoch);
         if *epoch < before {
-            self.violated("INV-3", host, || format!("route {before} -> {epoch}"));
+            self.violated("INV-23", host, || format!("route {before} -> {epoch}"));
         }
     }
 
-    /// INV-16: an epoch is granted once.
+    /// INV-22: the highest epoch a hive says it has seen never falls.
+    pub fn check_state(&mut self, host: usize, frame: &Frame) {
+        let Some(said) = frame.state().map(|state| state.epoch) else { return };
+        let Some(hive) = self.hosts[host].hive.as_mut() else { return };
+        let before = std::mem::replace(&mut hive.said_epoch, said);
+        if said < before {
+            self.violated("INV-22", host, || format!("epoch {before} -> {said}"));
+        }
+    }
+
+    /// INV-36: an epoch is granted once.
     pub fn check_grant(&mut self, host: usize, to: NodeId, frame: &Frame) {
         let Message::Grant(grant) = &frame.message else { return };
         let Some(life) = self.hosts[host].hive.as_ref().map(|hive| hive.life) else { return };
@@ -126,15 +142,15 @@ impl World {
         let mine = self.checks.grants.iter().rev().filter(|one| (one.0, one.1) == (host, life));
         let twice = mine.clone().any(|one| one.2 == epoch && one.3 != to);
         if twice {
-            self.violated("INV-16", host, || format!("epoch {epoch} granted twice"));
+            self.violated("INV-36", host, || format!("epoch {epoch} granted twice"));
         }
         self.checks.grants.push((host, life, epoch, to));
     }
 
-    /// Before a Redis executes an order (INV-5, INV-7, INV-8, INV-11).
+    /// Before a Redis executes an order (INV-25, INV-27, INV-28, INV-31).
     pub fn check_order(&mut self, host: usize, order: RedisOrder) {
         if self.hosts[host].stranger.is_some() {
-            self.violated("INV-7", host, || format!("a stranger was told {order:?}"));
+            self.violated("INV-27", host, || format!("a stranger was told {order:?}"));
         }
         if let RedisOrder::Promote { .. } = order {
             if self.hosts[host].redis.upstream.is_some() && !self.hosts[host].cannot_promote {
@@ -155,35 +171,36 @@ impl World {
         let holds = redis.alive && !redis.frozen && (redis.complete() || redis.loading());
         let who = name(other);
         if !winner.complete() && holds && (awake || there.listed) {
-            return self.violated("INV-5", host, || format!("a blank made master, {who} has a copy"));
+            return self
+                .violated("INV-25", host, || format!("a blank made master, {who} has a copy"));
         }
         let fit = redis.serves(self.now) && redis.complete() && !there.cannot_promote;
         let same = self.all.root(winner.data) == self.all.root(redis.data);
         let ahead = same && redis.offset > winner.offset;
         if asked && fit && ahead && self.all.acked_beyond(redis.data, winner.data) > 0 {
-            return self.violated("INV-8", host, || format!("made master, {who} has more"));
+            return self.violated("INV-28", host, || format!("made master, {who} has more"));
         }
         let route = there.hive.as_ref().map(|hive| &hive.route);
         let open = matches!(route, Some(Route::Forward { .. }));
         if asked && open {
-            self.violated("INV-11", host, || format!("made master, {who} has its route open"));
+            self.violated("INV-31", host, || format!("made master, {who} has its route open"));
         }
     }
 
-    /// INV-9: a partial resync continues the very data the replica has.
+    /// INV-29: a partial resync continues the very data the replica has.
     pub fn check_partial(&mut self, host: usize, at: usize) {
         let (mine, theirs) = (self.hosts[host].redis.data, self.hosts[at].redis.data);
         if !self.all.is_prefix(mine, theirs) {
             let who = name(at);
-            self.violated("INV-9", host, || format!("partial resync from {who} over other data"));
+            self.violated("INV-29", host, || format!("partial resync from {who} over other data"));
         }
     }
 
-    /// Before a replica flushes what it has for a file (INV-6, INV-7, INV-10).
+    /// Before a replica flushes what it has for a file (INV-26, INV-27, INV-30).
     pub fn check_flush(&mut self, host: usize, sync: Sync) {
         let at = sync.from.0;
         if self.hosts[at].stranger.is_some() {
-            self.violated("INV-7", host, || "copies a stranger's data".into());
+            self.violated("INV-27", host, || "copies a stranger's data".into());
         }
         let redis = &self.hosts[host].redis;
         let lost = self.all.acked_beyond(redis.data, sync.data);
@@ -195,18 +212,18 @@ impl World {
         if self.all.root(mine) != self.all.root(theirs) {
             let measure = |data| (dataset_bytes(data) / MIB, data.keys());
             if measure(theirs) < measure(mine) {
-                self.violated("INV-6", host, || format!("{lost} writes wiped by {who}"));
+                self.violated("INV-26", host, || format!("{lost} writes wiped by {who}"));
             }
             return;
         }
         let settled = self.now - self.checks.two_leaders > 5 * SEC;
         let calm = self.net.calm(self.now, host, at, CALM) && self.hosts[host].hive.is_some();
         if offset > sync.offset && settled && calm {
-            self.violated("INV-10", host, || format!("{lost} writes given up for {who}"));
+            self.violated("INV-30", host, || format!("{lost} writes given up for {who}"));
         }
     }
 
-    /// Five times a second: what may hold for a while only (INV-4, INV-12).
+    /// Five times a second: what may hold for a while only (INV-24, INV-32).
     pub fn check_regularly(&mut self) {
         self.after(200 * MS, Event::Check);
         self.checks.rounds += 1;
@@ -258,7 +275,7 @@ impl World {
         let since = *self.checks.two_masters_since.get_or_insert(self.now);
         if self.now - since > TWO_MASTERS {
             let text = format!("{routes:?}");
-            self.violated("INV-4", routes[0].0, || format!("two masters take clients: {text}"));
+            self.violated("INV-24", routes[0].0, || format!("two masters take clients: {text}"));
         }
     }
 
@@ -273,7 +290,7 @@ impl World {
             })
     }
 
-    /// INV-12: a leader's own master is the run it announced, and a master.
+    /// INV-32: a leader's own master is the run it announced, and a master.
     fn check_leader(&mut self, host: usize) {
         let there = &self.hosts[host];
         let addr = self.redis_addr(host);
@@ -291,7 +308,7 @@ impl World {
         if !wrong {
             *since = None;
         } else if self.now - *since.get_or_insert(self.now) > NOTICE {
-            self.violated("INV-12", host, || "leads with a Redis that is not its master".into());
+            self.violated("INV-32", host, || "leads with a Redis that is not its master".into());
         }
     }
 }

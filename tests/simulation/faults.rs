@@ -125,6 +125,8 @@ pub struct Plan {
     pub span: (Micros, Micros),
     /// Longest time between two of them.
     pub pace: Micros,
+    /// Full syncs take seconds in every run, not only in some.
+    pub slow_syncs: bool,
     pub ablation: Ablation,
 }
 
@@ -135,6 +137,7 @@ impl Plan {
             mix: Mix::ALL,
             span: (8 * SEC, 15 * SEC),
             pace: 3 * SEC,
+            slow_syncs: false,
             ablation: Ablation::default(),
         }
     }
@@ -152,7 +155,7 @@ pub fn run(plan: &Plan, seed: u64, told: bool) -> Outcome {
     let mut config = Config { told, ablation: plan.ablation.clone(), ..Config::new(seed) };
     config.first_ip = [1, 5, 7, 95][rng.below(4)];
     config.write_every = rng.between(25, 90) * MS;
-    if rng.chance(1, 4) {
+    if rng.chance(1, 4) || plan.slow_syncs {
         config.transfer = (20 * MS, rng.between(30, 1_500) * MS);
         config.load = (20 * MS, rng.between(30, 2_500) * MS);
     }
@@ -173,7 +176,7 @@ pub fn run(plan: &Plan, seed: u64, told: bool) -> Outcome {
         // Faults come alone or in a burst.
         let pause =
             if rng.chance(1, 3) { rng.between(0, 300 * MS) } else { rng.between(0, plan.pace) };
-        world.run_for(pause.min(end - world.now));
+        world.run_for(pause.min(end.saturating_sub(world.now)));
     }
     world.revive_all();
     world.heal();
@@ -184,7 +187,8 @@ pub fn run(plan: &Plan, seed: u64, told: bool) -> Outcome {
 
 /// Small sets are the usual ones.
 fn few(rng: &mut Rng, (low, high): (u64, u64)) -> usize {
-    let size = if rng.chance(1, 5) { rng.between(low, high) } else { rng.between(low, high.min(6)) };
+    let size =
+        if rng.chance(1, 5) { rng.between(low, high) } else { rng.between(low, high.min(6)) };
     size.max(1) as usize
 }
 
@@ -278,7 +282,8 @@ impl World {
 
     fn strike_partition(&mut self, rng: &mut Rng) {
         let side = rng.next();
-        let (peer, redis) = [(true, true), (true, true), (true, false), (false, true)][rng.below(4)];
+        let (peer, redis) =
+            [(true, true), (true, true), (true, false), (false, true)][rng.below(4)];
         for a in 0..self.hosts.len() {
             for b in 0..self.hosts.len() {
                 if (side >> a) & 1 != (side >> b) & 1 {
@@ -286,7 +291,9 @@ impl World {
                 }
             }
         }
-        self.tell(0, || format!("---- partition {:b} peer {peer} redis {redis} ----", side & 0xfff));
+        self.tell(0, || {
+            format!("---- partition {:b} peer {peer} redis {redis} ----", side & 0xfff)
+        });
         if rng.chance(2, 3) {
             self.run_for(rng.between(200 * MS, 4 * SEC));
             self.mend();
@@ -328,7 +335,11 @@ impl World {
         let stale = rng.between(0, 6 * SEC);
         let modes = [Mode::Live, Mode::Stale(stale), Mode::Failing, Mode::Partly];
         let mode = modes[rng.below(4)];
-        if rng.chance(1, 2) { self.dns.set_all(mode) } else { self.dns.set(host, mode) }
+        if rng.chance(1, 2) {
+            self.dns.set_all(mode)
+        } else {
+            self.dns.set(host, mode)
+        }
         self.tell(host, || format!("---- dns {mode:?} ----"));
     }
 

@@ -37,6 +37,7 @@ pub struct Histories {
     /// Where each write stands: the copy right after it.
     writes: Vec<Data>,
     acked: Vec<bool>,
+    acknowledged: usize,
 }
 
 impl Histories {
@@ -45,6 +46,7 @@ impl Histories {
             segments: vec![Segment { parent: Data::BLANK, end: 0 }],
             writes: Vec::new(),
             acked: Vec::new(),
+            acknowledged: 0,
         }
     }
 
@@ -73,7 +75,9 @@ impl Histories {
     }
 
     pub fn ack(&mut self, write: WriteId) {
-        self.acked[write as usize] = true;
+        let acked = &mut self.acked[write as usize];
+        self.acknowledged += usize::from(!*acked);
+        *acked = true;
     }
 
     /// How many writes were executed at all.
@@ -83,7 +87,7 @@ impl Histories {
 
     /// How many writes were acknowledged.
     pub fn acknowledged(&self) -> usize {
-        self.acked.iter().filter(|acked| **acked).count()
+        self.acknowledged
     }
 
     /// Whether `early` is where `late` came by.

@@ -42,7 +42,7 @@ pub struct Host {
     pub never_grants: bool,
     /// Its claims never leave it (X26).
     pub never_claims: bool,
-    /// The loop is late by 110 to 190 ms, always.
+    /// The CPU is throttled: the loop comes late by 110 to 190 ms, then runs for a little while.
     pub throttled: bool,
     /// Orders reach the Redis this much later, at most.
     pub order_delay: Micros,
@@ -60,6 +60,8 @@ pub struct Hive {
     pub frozen: bool,
     /// A throttled loop: when it runs again.
     pub wakes_at: Option<Micros>,
+    /// A throttled loop: until when it runs unhindered.
+    pub runs_until: Micros,
     pub tick_at: Micros,
     /// What its monotonic clock shows beyond virtual time.
     pub origin: u64,
@@ -67,6 +69,8 @@ pub struct Hive {
     /// What the proxies do, and how often that changed.
     pub route: Route,
     pub route_no: u32,
+    /// The newest route confirmed: an older one cannot overtake it.
+    pub route_id: u64,
     pub order: Option<Outstanding>,
     pub order_no: u32,
     pub watch: Option<Watch>,
@@ -77,7 +81,8 @@ pub struct Hive {
     pub seen: Seen,
     /// The highest epoch a route of this life went to.
     pub routed_epoch: Epoch,
-    pub started: Micros,
+    /// The highest epoch its newest state stated.
+    pub said_epoch: Epoch,
 }
 
 /// An order to the local Redis that has not ended.
@@ -157,7 +162,8 @@ impl World {
 
     pub fn clocks(&self, host: usize) -> Clocks {
         let origin = self.hosts[host].hive.as_ref().map_or(0, |hive| hive.origin);
-        let wall = 1_750_000_000_000 + (self.now / MS) as i64 + self.hosts[host].wall_ahead;
+        let passed = if self.config.clock_stands { 0 } else { (self.now / MS) as i64 };
+        let wall = 1_750_000_000_000 + passed + self.hosts[host].wall_ahead;
         Clocks { now: Time(self.now + origin), wall: Wall(wall as u64) }
     }
 
@@ -193,11 +199,13 @@ impl World {
             inbox: VecDeque::new(),
             frozen: false,
             wakes_at: None,
+            runs_until: 0,
             tick_at: Micros::MAX,
             origin,
             wanted: Vec::new(),
             route: Route::Hold,
             route_no: 0,
+            route_id: 0,
             order: None,
             order_no: 0,
             watch: None,
@@ -206,7 +214,7 @@ impl World {
             local_silent: None,
             seen: Seen { role: view.role, epoch: view.epoch, leadership: view.leadership },
             routed_epoch: Epoch(0),
-            started: self.now,
+            said_epoch: Epoch(0),
         });
         self.checks.is_born(host, life, me, incarnation);
         self.net.disturb_all(self.now, host);
@@ -369,6 +377,19 @@ impl World {
         self.hosts[host].redis.busy_until = self.now + span;
         self.tell(host, || format!("redis is busy for {} ms", span / MS));
         self.redis_changed(host, 500);
+    }
+
+    /// `CLIENT KILL TYPE normal`: every connection of a hive to this Redis closes; new ones are taken.
+    pub fn kill_connections(&mut self, host: usize) {
+        self.tell(host, || "redis closes all connections of clients".into());
+        let life = self.hosts[host].redis.life;
+        self.redis_changed(host, 500);
+        for other in &mut self.hosts {
+            let watch = other.hive.as_mut().and_then(|hive| hive.watch.as_mut());
+            if let Some(watch) = watch.filter(|watch| watch.to == Some((host, life))) {
+                watch.to = None;
+            }
+        }
     }
 
     /// Somebody who is no hive tells a Redis something.

@@ -3,11 +3,15 @@
 //! `HIVE_SIM_SEED=n cargo test --profile sim --test simulation replay -- --nocapture` tells the story of one seed;
 //! `HIVE_SIM_SEEDS=n` sets how many seeds `ten_thousand_seeds` runs.
 
+mod ablations;
 mod audit;
 mod checks;
 mod clients;
 mod dns;
 mod driver;
+mod executions_death;
+mod executions_net;
+mod executions_time;
 mod faults;
 mod history;
 mod hosts;
@@ -18,5 +22,6 @@ mod random;
 mod redis;
 mod replication;
 mod rng;
+mod scenario;
 mod story;
 mod world;

@@ -1,7 +1,7 @@
 //! Who can send to whom, how long it takes, and what gets lost.
 
 use redis_hive::election::Frame;
-use redis_hive::peer::codec;
+use redis_hive::peer::codec::{decode_frame, encode};
 
 use crate::rng::Rng;
 use crate::world::{MS, Micros};
@@ -9,17 +9,17 @@ use crate::world::{MS, Micros};
 /// No world has more hosts than this.
 pub const MAX_HOSTS: usize = 12;
 
-/// A frame on its way.
+/// A frame on its way: the very bytes.
 pub type Wire = bytes::Bytes;
 
 /// Packs a frame once for all its receivers.
-pub fn to_wire(frame: Frame) -> Wire {
-    codec::encode(&frame)
+pub fn to_wire(frame: &Frame) -> Wire {
+    encode(frame)
 }
 
-/// Every frame a core gets came through here.
+/// Every frame a core gets came through here. What one core says the codec must be able to carry.
 pub fn through_codec(wire: &Wire) -> Frame {
-    codec::decode_frame(wire).expect("a frame of ours can be read")
+    decode_frame(wire).expect("the codec reads what it wrote")
 }
 
 /// The two kinds of traffic a fault can hit.

@@ -24,8 +24,9 @@ impl World {
         if self.swallowed(host, &frame) {
             return;
         }
+        self.check_state(host, &frame);
         self.tell_frame(host, None, &frame);
-        let wire = to_wire(frame);
+        let wire = to_wire(&frame);
         for other in 0..self.hosts.len() {
             if other != host {
                 self.post(host, other, &wire);
@@ -38,7 +39,7 @@ impl World {
         if !self.swallowed(host, &frame) {
             self.check_grant(host, to, &frame);
             self.tell_frame(host, Some(other), &frame);
-            self.post(host, other, &to_wire(frame));
+            self.post(host, other, &to_wire(&frame));
         }
     }
 
@@ -85,7 +86,11 @@ impl World {
         if held != lives {
             return;
         }
-        if from < to { link.heard.1 = now } else { link.heard.0 = now }
+        if from < to {
+            link.heard.1 = now
+        } else {
+            link.heard.0 = now
+        }
         self.deliver(to, lives.1, Input::Frame(Box::new(through_codec(wire))));
     }
 
@@ -170,7 +175,8 @@ impl World {
     fn notice_dead_links(&mut self, host: usize, life: u32) {
         for other in 0..self.hosts.len() {
             let Some(link) = self.net.link(host, other) else { continue };
-            let (heard, _) = mine(&link, host < other);
+            // A link that carries one way only is kept: frames still come out of it.
+            let heard = link.heard.0.max(link.heard.1);
             let (own, theirs) = sides(link.lives, host < other);
             let there = self.hosts[other].hive.as_ref().map(|hive| hive.life);
             let dead = there != Some(theirs) && self.hosts[other].powered;

@@ -76,8 +76,7 @@ impl Sums {
         self.lost += other.lost;
         self.acknowledged += other.acknowledged;
         self.events += other.events;
-        self.slowest_convergence_ms =
-            self.slowest_convergence_ms.max(other.slowest_convergence_ms);
+        self.slowest_convergence_ms = self.slowest_convergence_ms.max(other.slowest_convergence_ms);
         self.broken.extend(other.broken);
     }
 }
@@ -87,9 +86,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn replay_command(seed: u64) -> String {
-    format!(
-        "HIVE_SIM_SEED={seed} cargo test --profile sim --test simulation replay -- --nocapture"
-    )
+    format!("HIVE_SIM_SEED={seed} cargo test --profile sim --test simulation replay -- --nocapture")
 }
 
 /// Every invariant holds in every seed, and all converge.
@@ -122,7 +119,10 @@ fn survey() {
         let some: Vec<_> = seeds.iter().take(8).collect();
         println!("{kind}: {} seeds, first {some:?}", seeds.len());
     }
-    println!("{} runs, {} events, lost {} of {}", sums.runs, sums.events, sums.lost, sums.acknowledged);
+    println!(
+        "{} runs, {} events, lost {} of {}",
+        sums.runs, sums.events, sums.lost, sums.acknowledged
+    );
 }
 
 /// Tells the story of one seed.

@@ -223,7 +223,9 @@ impl Redis {
         let next = replica.offset + 1;
         let known = asked == self.replid || (asked == self.replid2 && next <= self.second_offset);
         match self.backlog {
-            Some(first) if known && !asked.is_none() && first <= next && next <= self.offset + 1 => {
+            Some(first)
+                if known && !asked.is_none() && first <= next && next <= self.offset + 1 =>
+            {
                 Answer::Partial
             }
             _ => Answer::Full,

@@ -90,8 +90,7 @@ impl World {
         match redis.link {
             Link::Transfer(sync) if redis.link_no == link_no => {
                 let (at, source_life) = sync.from;
-                let lives =
-                    self.hosts[at].redis.alive && self.hosts[at].redis.life == source_life;
+                let lives = self.hosts[at].redis.alive && self.hosts[at].redis.life == source_life;
                 if !lives && self.hosts[at].powered {
                     return self.link_lost(host);
                 }
@@ -203,18 +202,15 @@ impl World {
         data: crate::history::Data,
     ) {
         let redis = &self.hosts[host].redis;
-        let Link::Up { from: (at, source_life) } = redis.link else { return };
-        if !redis.alive || redis.life != life || redis.link_no != link_no {
+        let Link::Up { from: (at, _) } = redis.link else { return };
+        let gone = !self.hosts[at].powered;
+        if gone || !redis.alive || redis.life != life || redis.link_no != link_no {
             return;
         }
         if redis.frozen || self.net.path(at, host, Port::Redis) != Path::Open {
-            // The kernel keeps it, or the sender sends it again, while both ends live.
-            let source = &self.hosts[at].redis;
-            if redis.frozen || (source.alive && source.life == source_life) {
-                let again = Event::Feed { host, life, link_no, offset, data };
-                self.after(100 * MS, again);
-            }
-            return;
+            // A kernel keeps it and sends it again, also for a sender that was killed.
+            let again = Event::Feed { host, life, link_no, offset, data };
+            return self.after(100 * MS, again);
         }
         if offset > redis.offset || (offset == redis.offset && data != redis.data) {
             self.hosts[host].redis.fed(offset, data);

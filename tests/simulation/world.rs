@@ -35,6 +35,8 @@ pub struct Config {
     pub load: (Micros, Micros),
     /// Mean time between two writes of one client.
     pub write_every: Micros,
+    /// The wall clocks of all hosts stand still.
+    pub clock_stands: bool,
     pub ablation: redis_hive::election::Ablation,
 }
 
@@ -47,6 +49,7 @@ impl Config {
             transfer: (5 * MS, 30 * MS),
             load: (5 * MS, 30 * MS),
             write_every: 40 * MS,
+            clock_stands: false,
             ablation: Default::default(),
         }
     }
