@@ -11,6 +11,8 @@ use secrecy::SecretString;
 
 use crate::config::{Flags, Outside};
 
+use super::dev::DevArgs;
+
 /// A password file larger than this is no password file.
 const PASSWORD_MAX_BYTES: u64 = 4096;
 
@@ -51,19 +53,6 @@ pub struct StatusArgs {
     /// Ask again every second until interrupted
     #[arg(long)]
     pub watch: bool,
-}
-
-/// What `dev` takes.
-#[derive(Args, Clone, Debug)]
-pub struct DevArgs {
-    /// How many nodes
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=50))]
-    pub nodes: u16,
-    /// First of the two ports printed for clients
-    #[arg(long, default_value_t = 7000, value_name = "PORT")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=65534))]
-    pub base_port: u16,
 }
 
 /// Reads a command line and, for `run` and `check`, what is outside it.

@@ -1,7 +1,10 @@
 //! The commands.
 
 pub mod args;
+mod check;
+mod fetch;
 mod run;
+mod status;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -47,7 +50,12 @@ fn dispatch(cli: Cli, outside: &Outside) -> ExitCode {
             }
             Err(code) => code,
         },
-        Command::Check(_) | Command::Status(_) | Command::Dev(_) => ExitCode::from(EXIT_FAILED),
+        Command::Check(flags) => match settings(&flags, outside) {
+            Ok(checked) => block_on(check::run(checked)),
+            Err(code) => code,
+        },
+        Command::Status(args) => block_on(status::run(args)),
+        Command::Dev(args) => dev::run(&args),
     }
 }
 
@@ -76,7 +84,10 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
-    runtime.block_on(command).unwrap_or_else(|error| {
+    let outcome = runtime.block_on(command);
+    // A name that is still being looked up must not keep the process.
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|error| {
         complain(&format!("{error:#}"));
         ExitCode::from(EXIT_FAILED)
     })
@@ -98,4 +109,29 @@ fn log_to_stderr(config: &Config) {
             log.with_ansi(std::io::stderr().is_terminal()).try_init()
         }
     };
+}
+
+mod dev {
+    //! `redis-hive dev`
+
+    use std::process::ExitCode;
+
+    /// What `dev` takes.
+    #[derive(clap::Args, Clone, Debug)]
+    pub struct DevArgs {
+        /// How many nodes
+        #[arg(long, default_value_t = 3, value_name = "N")]
+        #[arg(value_parser = clap::value_parser!(u8).range(1..=9))]
+        pub nodes: u8,
+        /// First of the two ports printed for clients
+        #[arg(long, default_value_t = 7000, value_name = "PORT")]
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=65534))]
+        pub base_port: u16,
+    }
+
+    /// Runs `dev` until it is told to stop.
+    pub fn run(args: &DevArgs) -> ExitCode {
+        super::complain(&format!("dev with {} nodes is not built yet", args.nodes));
+        ExitCode::from(super::EXIT_FAILED)
+    }
 }
