@@ -7,3 +7,7 @@ pub mod config;
 pub mod discovery;
 pub mod election;
 pub mod http;
+pub mod node;
+pub mod peer;
+pub mod proxy;
+pub mod redis;

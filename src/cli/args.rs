@@ -9,9 +9,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use secrecy::SecretString;
 
-use crate::config::{Flags, Outside};
-
 use super::dev::DevArgs;
+use crate::config::{Flags, Outside};
 
 /// A password file larger than this is no password file.
 const PASSWORD_MAX_BYTES: u64 = 4096;

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod check;
+pub mod dev;
 mod fetch;
 mod run;
 mod status;
@@ -109,29 +110,4 @@ fn log_to_stderr(config: &Config) {
             log.with_ansi(std::io::stderr().is_terminal()).try_init()
         }
     };
-}
-
-mod dev {
-    //! `redis-hive dev`
-
-    use std::process::ExitCode;
-
-    /// What `dev` takes.
-    #[derive(clap::Args, Clone, Debug)]
-    pub struct DevArgs {
-        /// How many nodes
-        #[arg(long, default_value_t = 3, value_name = "N")]
-        #[arg(value_parser = clap::value_parser!(u8).range(1..=9))]
-        pub nodes: u8,
-        /// First of the two ports printed for clients
-        #[arg(long, default_value_t = 7000, value_name = "PORT")]
-        #[arg(value_parser = clap::value_parser!(u16).range(1..=65534))]
-        pub base_port: u16,
-    }
-
-    /// Runs `dev` until it is told to stop.
-    pub fn run(args: &DevArgs) -> ExitCode {
-        super::complain(&format!("dev with {} nodes is not built yet", args.nodes));
-        ExitCode::from(super::EXIT_FAILED)
-    }
 }

@@ -6,5 +6,6 @@ use crate::config::Config;
 
 /// Runs the sidecar until it is told to stop.
 pub(super) async fn run(config: Config) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("the sidecar named {:?} cannot run yet: it is not built", config.name)
+    crate::node::run(config).await?;
+    Ok(ExitCode::SUCCESS)
 }

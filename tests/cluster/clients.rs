@@ -1,0 +1,216 @@
+//! Clients as applications have them: they write, reconnect after an error, and remember exactly
+//! what was acknowledged.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use redis::{Connection, RedisResult};
+use redis_hive::cli::dev::nodes::Auth;
+
+use super::harness::{Hive, SOON, wait_until};
+
+/// A client that has no answer after this long gives its connection up.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Connects and logs in.
+pub fn connect(addr: SocketAddr, auth: &Auth) -> RedisResult<Connection> {
+    let login = match auth {
+        Auth::None => String::new(),
+        Auth::Password(password) => format!(":{password}@"),
+        Auth::User { name, password } => format!("{name}:{password}@"),
+    };
+    let client = redis::Client::open(format!("redis://{login}{addr}/"))?;
+    let connection = client.get_connection_with_timeout(PATIENCE)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    connection.set_write_timeout(Some(PATIENCE))?;
+    Ok(connection)
+}
+
+/// One `SET`, on a connection of its own.
+pub fn put(hive: &Hive, addr: SocketAddr, key: &str, value: &str) -> RedisResult<()> {
+    redis::cmd("SET").arg(key).arg(value).exec(&mut hive.connect(addr)?)
+}
+
+/// One `GET`, on a connection of its own.
+pub fn get(hive: &Hive, addr: SocketAddr, key: &str) -> RedisResult<Option<String>> {
+    redis::cmd("GET").arg(key).query(&mut hive.connect(addr)?)
+}
+
+/// Writes through a node's proxy as soon as it is possible.
+#[track_caller]
+pub fn put_soon(hive: &Hive, host: u8, key: &str, value: &str) {
+    let addr = hive.proxy(host);
+    wait_until(&format!("a write through {addr}"), SOON, || put(hive, addr, key, value).ok());
+}
+
+/// Writes `key:0` to `key:{count - 1}` through a node's proxy, and waits until `copies` replicas
+/// have them. Returns the keys.
+#[track_caller]
+pub fn fill(hive: &Hive, host: u8, key: &str, count: usize, copies: usize) -> Vec<String> {
+    let keys: Vec<String> = (0..count).map(|n| format!("{key}:{n}")).collect();
+    let mut connection = hive.connect(hive.proxy(host)).expect("connect through the proxy");
+    for some in keys.chunks(500) {
+        let mut pipe = redis::pipe();
+        some.iter().for_each(|key| {
+            pipe.cmd("SET").arg(key).arg(key).ignore();
+        });
+        pipe.exec(&mut connection).expect("fill");
+    }
+    wait_until(&format!("{copies} replicas have {key}"), SOON, || {
+        let have = redis::cmd("WAIT").arg(copies).arg(100).query::<usize>(&mut connection).ok()?;
+        (have >= copies).then_some(())
+    });
+    keys
+}
+
+/// Which of the keys a server does not have; fails the test if it does not answer.
+#[track_caller]
+pub fn missing(hive: &Hive, addr: SocketAddr, keys: &[String]) -> Vec<String> {
+    wait_until(&format!("{addr} tells its keys"), SOON, || {
+        let mut connection = hive.connect(addr).ok()?;
+        let mut lost = Vec::new();
+        for some in keys.chunks(500) {
+            let found: Vec<Option<String>> =
+                redis::cmd("MGET").arg(some).query(&mut connection).ok()?;
+            let gone = some.iter().zip(found).filter(|(_, value)| value.is_none());
+            lost.extend(gone.map(|(key, _)| key.clone()));
+        }
+        Some(lost)
+    })
+}
+
+/// Fails the test unless the node's proxy and each of these nodes' Redis have all the keys.
+#[track_caller]
+pub fn assert_kept(hive: &Hive, through: u8, copies: &[u8], keys: &[String]) {
+    assert_eq!(missing(hive, hive.proxy(through), keys), [""; 0], "lost, seen through {through}");
+    for host in copies {
+        // A replica may be a moment behind.
+        wait_until(&format!("the Redis of {host} has all {} keys", keys.len()), SOON, || {
+            missing(hive, hive.redis(*host), keys).is_empty().then_some(())
+        });
+    }
+}
+
+/// The same for the Redis of every living node.
+#[track_caller]
+pub fn assert_kept_everywhere(hive: &mut Hive, through: u8, keys: &[String]) {
+    let copies = hive.up();
+    assert_kept(hive, through, &copies, keys);
+}
+
+/// What a [`Writer`] saw.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// The keys whose `SET` was answered with OK, in order.
+    pub acked: Vec<String>,
+    /// How often its connection broke or a command failed.
+    pub errors: u64,
+    /// The first error, in words.
+    pub first_error: Option<String>,
+    /// The longest time between two acknowledgements, and from the last one to its end.
+    pub outage: Duration,
+}
+
+/// A thread that writes a new key again and again, through the first of its addresses that works.
+pub struct Writer {
+    stop: Arc<AtomicBool>,
+    acked: Arc<AtomicU64>,
+    thread: Option<JoinHandle<Written>>,
+}
+
+impl Writer {
+    /// Starts it; its keys are `prefix:N`. It has written once when this returns.
+    #[track_caller]
+    pub fn start(hive: &Hive, prefix: &str, addrs: &[SocketAddr]) -> Self {
+        let (stop, acked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let job = Job {
+            prefix: prefix.to_owned(),
+            addrs: addrs.to_vec(),
+            auth: hive.options().auth.clone(),
+            stop: Arc::clone(&stop),
+            acked: Arc::clone(&acked),
+        };
+        let thread = Some(std::thread::spawn(move || job.run()));
+        let writer = Self { stop, acked, thread };
+        writer.wait_for(1);
+        writer
+    }
+
+    /// Waits until that many further keys were acknowledged.
+    #[track_caller]
+    pub fn wait_for(&self, more: u64) {
+        let goal = self.acked.load(Ordering::Relaxed) + more;
+        wait_until(&format!("{more} more acknowledged writes"), SOON, || {
+            (self.acked.load(Ordering::Relaxed) >= goal).then_some(())
+        });
+    }
+
+    /// Stops it and takes what it saw.
+    #[track_caller]
+    pub fn stop(mut self) -> Written {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().expect("a thread").join().expect("the writer")
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Job {
+    prefix: String,
+    addrs: Vec<SocketAddr>,
+    auth: Auth,
+    stop: Arc<AtomicBool>,
+    acked: Arc<AtomicU64>,
+}
+
+impl Job {
+    fn run(self) -> Written {
+        let mut written = Written::default();
+        let mut connection: Option<Connection> = None;
+        let mut last = Instant::now();
+        let (mut number, mut turn) = (0_u64, 0_usize);
+        while !self.stop.load(Ordering::Relaxed) {
+            let key = format!("{}:{number}", self.prefix);
+            // A key is tried once: only so is it known whether it was acknowledged.
+            number += 1;
+            match self.write(&mut connection, turn, &key) {
+                Ok(()) => {
+                    written.outage = written.outage.max(last.elapsed());
+                    last = Instant::now();
+                    written.acked.push(key);
+                    self.acked.fetch_add(1, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_micros(300));
+                }
+                Err(error) => {
+                    written.errors += 1;
+                    written.first_error.get_or_insert_with(|| error.to_string());
+                    connection = None;
+                    turn += 1;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
+        written.outage = written.outage.max(last.elapsed());
+        written
+    }
+
+    fn write(&self, to: &mut Option<Connection>, turn: usize, key: &str) -> RedisResult<()> {
+        let mut connection = match to.take() {
+            Some(connection) => connection,
+            None => connect(self.addrs[turn % self.addrs.len()], &self.auth)?,
+        };
+        redis::cmd("SET").arg(key).arg("1").exec(&mut connection)?;
+        *to = Some(connection);
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+//! Whole hives on real Redis servers, as processes on loopback addresses.
+//!
+//! `HIVE_TEST_REDIS_SERVER` names another server binary than the one in PATH. Where none is
+//! installed every test here is skipped loudly, and fails if `CI=true`.
+
+mod bad_input;
+mod basics;
+mod clients;
+mod data;
+mod dev;
+mod dns;
+mod frozen;
+mod harness;
+mod load;
+mod loss;
+mod strangers;
