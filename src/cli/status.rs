@@ -92,6 +92,9 @@ fn troubles(status: &Status) -> Vec<String> {
         troubles.push("paused: nothing fails over".to_owned());
     }
     troubles.extend(status.problems.iter().cloned());
+    // The hive may say in the same words what is seen here.
+    let mut said = std::collections::BTreeSet::new();
+    troubles.retain(|trouble| said.insert(trouble.clone()));
     troubles
 }
 
@@ -291,11 +294,16 @@ mod tests {
         status.master = None;
         status.route = RouteKind::Hold;
         status.redis.up = false;
-        status.problems = vec!["a very long sentence ".repeat(20), "\x1b[2Jsteers".to_owned()];
+        status.problems = vec![
+            "no master is known".to_owned(),
+            "a very long sentence ".repeat(20),
+            "\x1b[2Jsteers".to_owned(),
+        ];
         status.node = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff".parse().expect("an IP");
         status.epoch = 1 << 48;
         let page = render(&status, false);
         assert!(page.starts_with("! no master is known\n"), "{page}");
+        assert_eq!(page.matches("no master is known").count(), 1, "said once: {page}");
         assert!(page.lines().all(|line| line.chars().count() <= WIDTH), "{page}");
         assert!(!page.contains('\x1b'), "{page}");
         assert!(render(&status, true).contains("\x1b[31m! no master is known\x1b[0m"));
