@@ -154,7 +154,8 @@ fn nothing_reaches_the_old_master_after_the_confirmation() {
                 let (mut client, confirmed) = (hive.client(), &confirmed);
                 scope.spawn(move || {
                     expect(&client, b"ready");
-                    loop {
+                    let begun = Instant::now();
+                    while begun.elapsed() < PATIENCE {
                         let mark = if confirmed.load(Ordering::SeqCst) { b'L' } else { b'e' };
                         if client.write_all(&[mark; 500]).is_err() {
                             return;
@@ -165,8 +166,8 @@ fn nothing_reaches_the_old_master_after_the_confirmation() {
             hive.wait_for("all write", |c| c.bytes_down == 40 && c.bytes_up > 1_000_000);
             hive.route(next);
             confirmed.store(true, Ordering::SeqCst);
+            hive.wait_for("all are cut", |c| c.cut_total == 8);
         });
-        hive.wait_for("all are cut", |c| c.cut_total == 8);
         assert_eq!(late.load(Ordering::SeqCst), 0, "round {round}");
     }
 }
