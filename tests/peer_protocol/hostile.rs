@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis_hive::election::{Dialled, Incarnation, NodeId};
+use redis_hive::election::{Dialled, Incarnation, Input, NodeId};
 use redis_hive::peer::PeerSettings;
 use redis_hive::peer::codec::{self, HEADER_LEN, MINOR};
 use tokio::io::AsyncWriteExt;
@@ -191,4 +191,36 @@ async fn there_are_no_more_links_than_allowed() {
     until("room", || a.peers.linked().len() == 255).await;
     let _again = greeted(a.id, &hello(8, 501)).await;
     until("its link", || a.peers.linked().len() == 256).await;
+}
+
+/// It says hello and closes, for ever: it is asked again, and not as fast as it can answer.
+#[tokio::test]
+async fn a_hive_that_drops_its_links_is_not_hammered() {
+    let mut a = Hive::start(free([127, 71, 9, 1]), 1).await;
+    let listener = TcpListener::bind("127.71.9.2:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let me = NodeId::new(addr.ip(), addr.port());
+    let answer = codec::encode_hello(&codec::Hello { node: me, dial: 0, ..hello(9, 9) });
+    a.peers.dial(vec![me]);
+    let dropping = async {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_hello(&mut stream).await;
+            stream.write_all(&answer).await.unwrap();
+        }
+    };
+    let losses = async {
+        for _ in 0..6 {
+            let lost =
+                a.next("loss", |input| matches!(input, Input::LinkDown { .. }).then_some(()));
+            lost.await;
+        }
+    };
+    let start = Instant::now();
+    tokio::select! {
+        () = dropping => {}
+        () = losses => {}
+    }
+    // 20 + 40 + 80 + 160 + 200 ms
+    assert!(start.elapsed() >= Duration::from_millis(400), "six links in {:?}", start.elapsed());
 }
