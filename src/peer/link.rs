@@ -189,21 +189,22 @@ async fn read_frames(hub: &Hub, link: &Link, mut reader: ReadHalf<'_>) -> End {
     loop {
         loop {
             let frame = match next_frame(&mut buffer, link.minor) {
-                Ok(Next::Frame(frame)) => frame,
-                Ok(Next::Skipped) => {
-                    hub.counters.skipped.add(1);
-                    continue;
-                }
+                Ok(Next::Frame(frame)) => Some(frame),
+                Ok(Next::Skipped) => None,
                 Ok(Next::Incomplete) => break,
                 Err(error) => return End::Malformed(error),
             };
-            if (frame.node, frame.incarnation) != (link.peer.node, link.peer.incarnation) {
-                return End::Impostor;
-            }
-            hub.counters.frames_in.add(1);
             link.heard.store(hub.now().as_millis() as u64, Ordering::Relaxed);
-            if !hub.report(Input::Frame(frame)).await {
-                return End::Stopped;
+            if let Some(frame) = frame {
+                if (frame.node, frame.incarnation) != (link.peer.node, link.peer.incarnation) {
+                    return End::Impostor;
+                }
+                hub.counters.frames_in.add(1);
+                if !hub.report(Input::Frame(frame)).await {
+                    return End::Stopped;
+                }
+            } else {
+                hub.counters.skipped.add(1);
             }
             deadline = Instant::now() + hub.idle_limit();
         }
