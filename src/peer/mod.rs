@@ -95,8 +95,8 @@ pub async fn start(
 }
 
 impl Peers {
-    /// The addresses to keep links to, instead of those given before; within the runtime only. Links to others stay with
-    /// their owners. At most 1,024 are taken, the lowest first.
+    /// The addresses to keep links to, instead of those given before. Links to others stay with
+    /// their owners. At most 1,024 are taken, the lowest first. Within the runtime only.
     pub fn dial(&self, wanted: Vec<NodeId>) {
         dial::want(&self.owner.0, wanted);
     }
