@@ -12,7 +12,7 @@ use redis_hive::peer::codec::Hello;
 #[derive(Debug, PartialEq)]
 pub enum Decoded {
     Hello(Hello),
-    Frame(Frame),
+    Frame(Box<Frame>),
 }
 
 /// Reads a whole frame, header included; gives it with its annotated dump.
@@ -47,12 +47,12 @@ impl Reader<'_> {
         let decoded = if kind == 0x01 {
             Decoded::Hello(self.hello()?)
         } else {
-            Decoded::Frame(Frame {
+            Decoded::Frame(Box::new(Frame {
                 node: self.node("node")?,
                 incarnation: self.incarnation("incarnation")?,
                 number: self.u64("number")?,
                 message: self.message(kind)?,
-            })
+            }))
         };
         if self.at == self.bytes.len() { Ok(decoded) } else { Err("trailing bytes".into()) }
     }
