@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{Answer, DialError, Dialer, Link};
 use super::fence;
 use super::info::Info;
-use super::settings::Facts;
+use super::settings::{Facts, STALE};
 use crate::election::{Input, OrderError, Passport, RedisAddr, RedisOrder, RedisView, RunId};
 
 /// A Redis that has not answered for this long is silent.
@@ -307,8 +307,7 @@ impl Keeper {
         if local.stale != Stale::Wanted {
             return;
         }
-        let set =
-            async move { super::settings::set(&link, "replica-serve-stale-data", "yes").await };
+        let set = async move { super::settings::set(&link, STALE, "yes").await };
         let done = self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(set)).await;
         if let (Charge::Local(local), Attended::Done(Some(result))) = (&mut self.charge, done) {
             local.stale = Stale::Served;

@@ -1,7 +1,7 @@
 //! Orders to the local Redis (ELECTION 7): over the identified connection, right after it answered.
 //!
 //! Linux hands a process what arrived before a reset, so resetting a connection does not take back
-//! an order that a stopped Redis has not read yet. Three things stand in for that:
+//! an order that a stopped Redis has not read yet (`tests/redis_facts.rs`). Three things stand in:
 //! an order is sent only after a question was answered on the same connection; an order that
 //! supersedes an unanswered one is sent right behind it, where Redis executes both before it turns to
 //! anybody else; and behind a promotion that is given up unanswered goes `REPLICAOF 127.0.0.1 1`.
@@ -178,12 +178,12 @@ impl Keeper {
     fn give_up(&mut self, link: Arc<Link>, job: Job) {
         self.lose_link();
         if !matches!(job.order, RedisOrder::Promote { .. }) {
-            link.reset();
+            link.close();
             return;
         }
         tokio::spawn(async move {
             let _ = timeout(UNDO_TIMEOUT, link.ask(&replica_of(RedisAddr::PARKED))).await;
-            link.reset();
+            link.close();
         });
     }
 }

@@ -21,6 +21,14 @@ const LIVE: [(&str, &str); 5] = [
     ("rdb-del-sync-files", "yes"),
 ];
 
+/// `replica-serve-stale-data`, which is `no` at the start and `yes` once the copy was current.
+pub(super) const STALE: &str = "replica-serve-stale-data";
+
+/// Before this version a fenced Redis that refuses stale data answers `PING` all the same. A replica
+/// that dials it goes on to `PSYNC`, and over the `-MASTERDOWN` it gets gives up its own backlog: its
+/// copy could not be told from a blank one. So there the setting is `yes` from the first contact on.
+const NO_STALE_PING: Version = Version { major: 7, minor: 0, patch: 0 };
+
 /// What is known of the local Redis beside its passport; for `check`, `/status` and the log.
 /// Sentences are for people, never contain a secret, and are bounded in number and length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,6 +98,9 @@ pub(super) async fn first_contact(
     for (name, value) in LIVE {
         correct(link, &mut facts, name, value).await?;
     }
+    if info.passport.version < NO_STALE_PING {
+        correct(link, &mut facts, STALE, "yes").await?;
+    }
     if let Some(password) = &dialer.password {
         let user = dialer.username.as_deref().unwrap_or_default();
         correct(link, &mut facts, "masteruser", user).await?;
@@ -151,7 +162,7 @@ async fn correct(link: &Link, facts: &mut Facts, name: &str, value: &str) -> Opt
             return Some(());
         }
     };
-    if name.starts_with("rep") || name.starts_with("rdb") {
+    if LIVE.iter().any(|(live, _)| *live == name) {
         facts.missing_flags.push(format!("--{name} {value}"));
     }
     match set(link, name, value).await? {
@@ -206,11 +217,12 @@ async fn look_at_persistence(link: &Link, facts: &mut Facts, info: &Info) -> Opt
     if saves && !info.saves_ok {
         facts.warnings.push(MISCONF.to_owned());
     }
-    if let Setting::Is(stale) = get(link, "replica-serve-stale-data").await?
-        && stale != "no"
+    if info.passport.version >= NO_STALE_PING
         && facts.boot_fence != BootFence::Unknown
+        && let Setting::Is(stale) = get(link, STALE).await?
+        && stale != "no"
     {
-        facts.missing_flags.push("--replica-serve-stale-data no".to_owned());
+        facts.missing_flags.push(format!("--{STALE} no"));
     }
     Some(())
 }
