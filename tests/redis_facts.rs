@@ -264,13 +264,8 @@ fn a_flushed_copy_is_complete_with_no_keys(binary: &Path) {
 
 fn a_loading_server_answers_info_and_says_so(binary: &Path) {
     let master = full_master(binary);
-    // Events are handled every 2 MiB of the file on 6.2.
-    master.ask(&["CONFIG", "SET", "rdbcompression", "no"]);
-    let big = "x".repeat(200_000);
-    (0..100).for_each(|key| drop(master.ask(&["SET", &format!("big{key}"), &big])));
     let replica = Server::fenced(binary);
-    // Microseconds a key: 200 keys take two seconds.
-    replica.ask(&["CONFIG", "SET", "key-load-delay", "10000"]);
+    servers::make_a_copy_slow(&master, &replica);
     let (ip, port) = (master.addr.ip.to_string(), master.addr.port.to_string());
     replica.ask(&["REPLICAOF", &ip, &port]);
 

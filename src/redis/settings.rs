@@ -49,6 +49,8 @@ pub struct Facts {
     pub warnings: Vec<String>,
     /// What is wrong now, in sentences: wrong password, a Cluster node, too old, nobody there.
     pub problems: Vec<String>,
+    /// It saves its data to disk.
+    pub persistent: bool,
     /// `busy-reply-threshold` (`lua-time-limit` before 7.0).
     pub busy_threshold: Option<Duration>,
 }
@@ -106,7 +108,8 @@ pub(super) async fn first_contact(
         correct(link, &mut facts, "masteruser", user).await?;
         correct_secret(link, &mut facts, password).await?;
     }
-    look_at_persistence(link, &mut facts, info).await?;
+    look_at_persistence(link, &mut facts).await?;
+    look_at_stale_data(link, &mut facts, info).await?;
     look_at_busy_threshold(link, &mut facts, redis_timeout).await?;
     Some(facts)
 }
@@ -193,12 +196,11 @@ async fn correct_secret(link: &Link, facts: &mut Facts, password: &SecretString)
 }
 
 /// Persistence is the operator's choice and is never touched: it is told where it is on.
-async fn look_at_persistence(link: &Link, facts: &mut Facts, info: &Info) -> Option<()> {
-    let mut saves = false;
+async fn look_at_persistence(link: &Link, facts: &mut Facts) -> Option<()> {
     if let Setting::Is(save) = get(link, "save").await?
         && !save.is_empty()
     {
-        saves = true;
+        facts.persistent = true;
         facts.missing_flags.push("--save \"\"".to_owned());
         facts.warnings.push(format!(
             "Redis saves its data to disk (save {}): after a restart it loads old data.",
@@ -208,15 +210,16 @@ async fn look_at_persistence(link: &Link, facts: &mut Facts, info: &Info) -> Opt
     if let Setting::Is(aof) = get(link, "appendonly").await?
         && aof != "no"
     {
-        saves = true;
+        facts.persistent = true;
         facts.missing_flags.push("--appendonly no".to_owned());
         facts
             .warnings
             .push("Redis keeps an append-only file: after a restart it loads old data.".to_owned());
     }
-    if saves && !info.saves_ok {
-        facts.warnings.push(MISCONF.to_owned());
-    }
+    Some(())
+}
+
+async fn look_at_stale_data(link: &Link, facts: &mut Facts, info: &Info) -> Option<()> {
     if info.passport.version >= NO_STALE_PING
         && facts.boot_fence != BootFence::Unknown
         && let Setting::Is(stale) = get(link, STALE).await?

@@ -4,7 +4,7 @@
 // Every test binary uses its own part of this.
 #![allow(dead_code)]
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -81,11 +81,16 @@ pub struct Server {
 /// A loopback address that no other server of this machine's tests has.
 pub fn unused_address() -> RedisAddr {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    assert!(number < 255, "one test binary has 254 addresses");
     let process = std::process::id();
     let [second, third] = [1 + process % 250, process / 250 % 256].map(|part| part as u8);
-    RedisAddr::new(Ipv4Addr::new(127, second, third, number as u8).into(), PORT)
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(number < 255, "one test binary has 254 addresses");
+        let ip = Ipv4Addr::new(127, second, third, number as u8);
+        if TcpListener::bind((ip, PORT)).is_ok() {
+            return RedisAddr::new(ip.into(), PORT);
+        }
+    }
 }
 
 impl Server {
@@ -138,23 +143,17 @@ impl Server {
 
     /// Stops the process, as SIGSTOP does, and waits until it stands.
     pub fn freeze(&self) {
-        self.signal("STOP");
-        let stat = format!("/proc/{}/stat", self.child.id());
-        eventually("the server is stopped", || {
-            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
-            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')).then_some(())
-        });
+        self.freezer().freeze();
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        self.signal("CONT");
+        signal(self.child.id(), "CONT");
     }
 
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status();
-        assert!(status.expect("kill runs").success());
+    /// What can stop this process from another thread.
+    pub fn freezer(&self) -> Freezer {
+        Freezer(self.child.id())
     }
 
     /// Opens a connection of its own.
@@ -243,6 +242,39 @@ impl Drop for Server {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Gives the master a hundred more keys, which the replica will load for a second or two.
+pub fn make_a_copy_slow(master: &Server, replica: &Server) {
+    // A server that loads answers once every 2 MiB of the file.
+    master.ask(&["CONFIG", "SET", "rdbcompression", "no"]);
+    let big = "x".repeat(200_000);
+    let mut client = master.client();
+    for key in 0..100 {
+        send(&mut client, &["SET", &format!("big{key}"), &big]).expect("a master takes it");
+    }
+    // Microseconds a key.
+    replica.ask(&["CONFIG", "SET", "key-load-delay", "10000"]);
+}
+
+/// Stops one server.
+pub struct Freezer(u32);
+
+impl Freezer {
+    /// As [`Server::freeze`]. Must not be used after that server was dropped.
+    pub fn freeze(&self) {
+        signal(self.0, "STOP");
+        let stat = format!("/proc/{}/stat", self.0);
+        eventually("the server is stopped", || {
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')).then_some(())
+        });
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.expect("kill runs").success());
 }
 
 fn spawn(binary: &Path, addr: RedisAddr, dir: &Path, flags: &[String]) -> Child {
