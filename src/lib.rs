@@ -3,4 +3,11 @@
 extern crate alloc;
 
 pub mod cli;
+pub mod config;
+pub mod discovery;
 pub mod election;
+pub mod http;
+pub mod node;
+pub mod peer;
+pub mod proxy;
+pub mod redis;

@@ -1,3 +1,7 @@
 //! The redis-hive binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    redis_hive::cli::main(std::env::args_os())
+}

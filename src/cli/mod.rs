@@ -1,3 +1,103 @@
-//! The subcommands.
+//! The commands.
 
+pub mod args;
 pub mod dev;
+mod run;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::Write;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Checked, Config, Flags, LogFormat, Outside};
+
+use args::{Cli, Command};
+
+/// It did not work.
+pub const EXIT_FAILED: u8 = 1;
+/// Bad usage: an unknown flag, or settings that cannot be.
+pub const EXIT_USAGE: u8 = 64;
+/// Something needed is unavailable.
+pub const EXIT_UNAVAILABLE: u8 = 69;
+
+/// Runs one command line, its program name first, to its exit code.
+pub fn main<I>(args: I) -> ExitCode
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    match args::parse(args) {
+        Ok((cli, outside)) => dispatch(cli, &outside),
+        Err(error) => {
+            // A closed pipe is no reason to fail.
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
+        }
+    }
+}
+
+fn dispatch(cli: Cli, outside: &Outside) -> ExitCode {
+    match cli.command {
+        Command::Run(flags) => match settings(&flags, outside) {
+            Ok(checked) => {
+                log_to_stderr(&checked.config);
+                checked.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                block_on(run::run(checked.config))
+            }
+            Err(code) => code,
+        },
+        Command::Dev(args) => dev::run(&args),
+        Command::Check(_) | Command::Status(_) => ExitCode::from(EXIT_FAILED),
+    }
+}
+
+/// Judges the flags; prints all errors, one a line.
+fn settings(flags: &Flags, outside: &Outside) -> Result<Checked, ExitCode> {
+    Config::from_flags(flags, outside).map_err(|errors| {
+        for error in &errors.0 {
+            complain(&error.to_string());
+        }
+        ExitCode::from(EXIT_USAGE)
+    })
+}
+
+/// One line to standard error.
+fn complain(line: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(std::io::stderr(), "redis-hive: {line}");
+}
+
+/// Runs a command on the control plane's one thread; an error is one line and exit code 1.
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot start: {error}"));
+            return ExitCode::from(EXIT_UNAVAILABLE);
+        }
+    };
+    runtime.block_on(command).unwrap_or_else(|error| {
+        complain(&format!("{error:#}"));
+        ExitCode::from(EXIT_FAILED)
+    })
+}
+
+/// Log lines go to standard error. The resolver's own lines are left out: every outcome is told by
+/// [`crate::discovery`].
+fn log_to_stderr(config: &Config) {
+    let filter = EnvFilter::new(format!(
+        "{},hickory_resolver=off,hickory_net=off,hickory_proto=off",
+        config.log_level
+    ));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Only fails where a subscriber is already there, as in a test: that one is used.
+    let _ = match config.log_format {
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            use std::io::IsTerminal;
+            log.with_ansi(std::io::stderr().is_terminal()).try_init()
+        }
+    };
+}

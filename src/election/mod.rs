@@ -1,18 +1,492 @@
 //! Who may lead, and what may never happen to the data: the pure core.
 //!
 //! No clock, no socket, no thread and no randomness of its own: everything comes in as an argument.
+//! The rules are numbered as in ELECTION.md; each is found by its number in one place:
+//! 1 `hearing`, 2 `copies` and `blank` (2.7), 3 `time`, 4.1 and 4.7 `follow`, 4.2 and 4.4 `campaign`,
+//! 4.3 `look`, 4.5 `grant`, 4.6 `succession`, 4.8 `lead`, 4.9 `campaign`, 5 `settle`, 2.8, 2.10 and 7 `steer`.
 //!
 //! The contract with the driver:
-//! 1. Call `Core::handle` with one input and the clocks, then execute all actions in their order.
-//! 2. Read all input that waits; when none is left and `Core::deadline` has come, hand in [`Input::Tick`].
+//! 1. Call [`Core::handle`] with one input and the clocks, then execute all actions in their order.
+//! 2. Read all input that waits; when none is left and [`Core::deadline`] has come, hand in [`Input::Tick`].
 //! 3. Sleep until the next input or the deadline.
+//!
+//! An input only records facts; the tick judges them, so that all waiting input is read before any
+//! timer is judged (ELECTION 3).
 
+mod blank;
+mod campaign;
+mod copies;
+mod follow;
 pub mod frame;
+mod grant;
+mod hearing;
+mod invariants;
 pub mod io;
+mod lead;
+mod look;
+mod roster;
+mod settle;
+mod speak;
+mod steer;
+mod succession;
+mod time;
 pub mod types;
 
+pub use copies::state_of;
 pub use frame::{Frame, Message};
 pub use io::{
     Action, Clocks, Dialled, Input, OrderError, RedisOrder, RedisView, Report, ReportKind,
 };
 pub use types::*;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use campaign::Candidate;
+use copies::Local;
+use follow::Follower;
+use frame::{Claim, Order, Resignation, State};
+use grant::Granting;
+use hearing::Peers;
+use lead::Leader;
+use look::Look;
+use roster::Roster;
+use time::Clock;
+
+/// What a hive is, with the timers of that role inside: leaving the role drops them.
+#[derive(Debug)]
+enum Role {
+    /// 4.9. Since its start.
+    Starting,
+    /// Without a leader.
+    Candidate(Box<Candidate>),
+    /// Has a leader.
+    Following(Follower),
+    /// Leads.
+    Leading(Box<Leader>),
+}
+
+/// The master that is watched over an identified connection.
+#[derive(Debug)]
+struct Watched {
+    master: Master,
+    /// The newest passport of that run, and when it came.
+    passport: Option<(Passport, Time)>,
+    /// Since when it does not answer.
+    silent_since: Option<Time>,
+    /// It is gone, restarted, or another one.
+    gone: bool,
+}
+
+/// An order to the own Redis that has not ended.
+#[derive(Clone, Copy, Debug)]
+struct OrderOut {
+    id: u64,
+    order: RedisOrder,
+    since: Time,
+}
+
+/// The core of one hive.
+#[derive(Debug)]
+pub struct Core {
+    set: Settings,
+    clock: Clock,
+    random: u64,
+    started: Time,
+    peers: Peers,
+    roster: Roster,
+    local: Local,
+    /// The own Redis is master and gave way: nobody's living master any more.
+    overruled: bool,
+    watched: Option<Watched>,
+    look: Look,
+    /// The highest epoch seen anywhere.
+    epoch: Epoch,
+    /// The highest epoch granted, claimed or followed.
+    bound: Epoch,
+    role: Role,
+    /// The leadership last followed or led.
+    last: Option<Leadership>,
+    promise: Option<Granting>,
+    /// Claims that wait for this hive's own look.
+    claims: Vec<(NodeId, Claim, Time)>,
+    orders: Vec<(NodeId, Order)>,
+    resignations: Vec<(Resignation, Time)>,
+    route: Route,
+    route_id: u64,
+    routed: u64,
+    /// The highest epoch clients were sent on in.
+    forwarded: Epoch,
+    order: Option<OrderOut>,
+    order_id: u64,
+    /// The last order that was refused or failed, and when: not repeated at once.
+    rebuffed: Option<(RedisOrder, Time)>,
+    failed_promotion: Option<Time>,
+    /// The last moment this hive knew of a copy anywhere (2.7).
+    knew_copy: Time,
+    number: u64,
+    said: Option<State>,
+    said_at: Time,
+    answer_due: bool,
+    dialled: Vec<NodeId>,
+    stopping: bool,
+    exited: bool,
+    warned: String,
+    due: bool,
+    lost_at: Time,
+}
+
+/// What a driver shows of the core.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The role.
+    pub role: HiveRole,
+    /// The highest epoch seen.
+    pub epoch: Epoch,
+    /// What it follows or leads.
+    pub leadership: Option<Leadership>,
+    /// Where its proxies send clients.
+    pub route: Route,
+    /// Its copy.
+    pub copy: Option<Copy>,
+    /// Its Redis answers.
+    pub redis_answers: bool,
+    /// Its peers.
+    pub peers: Vec<PeerView>,
+    /// It was told to stop.
+    pub stopping: bool,
+    /// Why it is not leading or following, for people; empty when it is.
+    pub waiting: String,
+    /// The offset the master last stated, where known.
+    pub master_offset: Option<u64>,
+}
+
+/// What a driver shows of a peer.
+#[derive(Clone, Debug)]
+pub struct PeerView {
+    /// Its address.
+    pub node: NodeId,
+    /// Its role.
+    pub role: HiveRole,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// How long it has been silent.
+    pub silent_for: Duration,
+    /// The offset of its copy.
+    pub offset: Option<u64>,
+    /// Whether it is heard and hears this hive.
+    pub reachable: bool,
+}
+
+impl Core {
+    /// A hive that has just started.
+    pub fn new(set: Settings, clocks: Clocks) -> Core {
+        let clock = Clock::new(clocks, !set.ablation.no_gap_counting);
+        let now = clock.awake();
+        Core {
+            random: set.seed | 1,
+            started: now,
+            peers: Peers::new(set.me, set.incarnation, set.peer_timeout),
+            roster: Roster::new(set.me, &set.fixed_peers, set.service, now),
+            local: Local::default(),
+            overruled: false,
+            watched: None,
+            look: Look::default(),
+            epoch: Epoch(0),
+            bound: Epoch(0),
+            role: Role::Starting,
+            last: None,
+            promise: None,
+            claims: Vec::new(),
+            orders: Vec::new(),
+            resignations: Vec::new(),
+            route: Route::Hold,
+            route_id: 0,
+            routed: 0,
+            forwarded: Epoch(0),
+            order: None,
+            order_id: 0,
+            rebuffed: None,
+            failed_promotion: None,
+            knew_copy: now,
+            number: 0,
+            said: None,
+            said_at: now,
+            answer_due: true,
+            dialled: Vec::new(),
+            stopping: false,
+            exited: false,
+            warned: String::new(),
+            due: true,
+            lost_at: now,
+            clock,
+            set,
+        }
+    }
+
+    /// Takes one input in. Whatever has to be done is pushed to `out`, in the order to do it.
+    pub fn handle(&mut self, clocks: Clocks, input: Input, out: &mut Vec<Action>) {
+        self.clock.advance(clocks);
+        if input == Input::Tick {
+            self.due = false;
+            self.tick(out);
+            self.check();
+        } else {
+            self.due = true;
+            self.record(input);
+        }
+        let next = self.next_turn();
+        self.clock.ask(next);
+    }
+
+    /// When a tick is wanted, on the driver's clock; at once after an input.
+    pub fn deadline(&self) -> Time {
+        self.clock.asked()
+    }
+
+    /// What is to be shown.
+    pub fn view(&self) -> View {
+        let now = self.now();
+        let peer = |(node, peer): (NodeId, &hearing::Peer)| {
+            let state = peer.state.as_ref()?;
+            Some(PeerView {
+                node,
+                role: state.role,
+                epoch: state.epoch,
+                silent_for: now.since(peer.heard),
+                offset: state.copy.map(|copy| copy.offset),
+                reachable: self.peers.reaches(node, now),
+            })
+        };
+        View {
+            role: self.hive_role(),
+            epoch: self.leadership().map_or(self.epoch, |leadership| leadership.epoch),
+            leadership: self.leadership(),
+            route: self.route.clone(),
+            copy: self.local.copy(),
+            redis_answers: self.local.answers,
+            peers: self.peers.every().filter_map(peer).collect(),
+            stopping: self.stopping,
+            waiting: self.warned.clone(),
+            master_offset: self.master_copy().map(|copy| copy.passport.offset),
+        }
+    }
+
+    fn record(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Tick => {}
+            Input::Dns(addresses) => self.roster.resolved(&addresses, true, now),
+            Input::DnsPartly(addresses) => self.roster.resolved(&addresses, false, now),
+            Input::DnsFailed => {}
+            Input::Dialled { addr, outcome } => self.record_dial(addr, outcome, now),
+            Input::LinkDown { node, incarnation } => self.peers.link_down(node, incarnation),
+            Input::Frame(frame) => self.record_frame(*frame, now),
+            Input::Redis(view) => self.record_redis(view, now),
+            Input::Watched { addr, view } => self.record_watched(addr, view, now),
+            Input::Probed { addr, view } => self.look.answer(addr, view, now),
+            Input::Routed { id } => self.routed = self.routed.max(id),
+            Input::Done { id, outcome } => self.record_done(id, outcome, now),
+            Input::Stop => self.stopping = true,
+        }
+    }
+
+    fn record_dial(&mut self, addr: NodeId, outcome: Dialled, now: Time) {
+        match outcome {
+            Dialled::Hive { node, incarnation } => self.peers.replaced_by(node, incarnation),
+            Dialled::Refused => self.peers.refused(addr, now),
+            Dialled::Myself | Dialled::Silent | Dialled::Foreign => {}
+        }
+        self.roster.dialled(addr, outcome, now);
+    }
+
+    fn record_frame(&mut self, mut frame: Frame, now: Time) {
+        if !self.peers.accept(&mut frame, now) {
+            return;
+        }
+        let from = frame.node;
+        match frame.message {
+            Message::State(state) => {
+                self.see_epoch(state.epoch);
+                self.answer_due |= state.asks;
+                for resignation in &state.resignations {
+                    self.note_resignation(*resignation, now);
+                }
+            }
+            Message::Claim(claim) => {
+                self.see_epoch(claim.epoch);
+                self.claims.retain(|(node, _, _)| *node != from);
+                self.claims.push((from, claim, now));
+            }
+            Message::Grant(grant) => self.record_grant(from, grant),
+            Message::Denial(denial) => self.record_denial(from, denial),
+            Message::Withdrawal(withdrawal) => self.record_withdrawal(from, withdrawal),
+            Message::Order(order) => self.orders.push((from, order)),
+            Message::Hold(_) | Message::Held(_) | Message::Request(_) => {}
+        }
+    }
+
+    fn record_redis(&mut self, view: RedisView, now: Time) {
+        match view {
+            RedisView::Up(passport) => self.see_passport(passport, now),
+            RedisView::Busy => self.local.unanswered(false, now),
+            RedisView::Silent => self.local.unanswered(true, now),
+            RedisView::Gone | RedisView::Unfit => self.lose_redis(),
+        }
+    }
+
+    fn see_passport(&mut self, passport: Passport, now: Time) {
+        if self.local.run_id().is_some_and(|run_id| run_id != passport.run_id) {
+            self.lose_redis();
+        }
+        if passport.role == RedisRole::Replica {
+            self.overruled = false;
+        }
+        let before = self.local.passport.map(|(passport, _)| passport);
+        let began = passport.syncing && !before.is_some_and(|before| before.syncing);
+        self.local.see(passport, now);
+        if began {
+            self.note_sync();
+        }
+    }
+
+    fn lose_redis(&mut self) {
+        self.local.lost();
+        self.order = None;
+        self.overruled = false;
+    }
+
+    fn record_watched(&mut self, addr: RedisAddr, view: RedisView, now: Time) {
+        let Some(watched) = self.watched.as_mut().filter(|w| w.master.addr == addr) else { return };
+        match view {
+            RedisView::Up(passport) if passport.run_id == watched.master.run_id => {
+                (watched.passport, watched.silent_since) = (Some((passport, now)), None);
+                watched.gone = false;
+            }
+            RedisView::Busy => (watched.silent_since, watched.gone) = (None, false),
+            RedisView::Silent => {
+                watched.silent_since.get_or_insert(now);
+            }
+            RedisView::Up(_) | RedisView::Gone | RedisView::Unfit => watched.gone = true,
+        }
+    }
+
+    fn record_done(&mut self, id: u64, outcome: Result<Passport, OrderError>, now: Time) {
+        let Some(done) = self.order.filter(|order| order.id == id) else { return };
+        self.order = None;
+        match &outcome {
+            Ok(passport) => self.see_passport(*passport, now),
+            Err(_) => self.rebuffed = Some((done.order, now)),
+        }
+        if let RedisOrder::Promote { .. } = done.order {
+            self.record_promotion(outcome, now);
+        }
+    }
+
+    fn tick(&mut self, out: &mut Vec<Action>) {
+        let gap = self.clock.take_gap();
+        self.refresh(out);
+        if self.stopping {
+            self.stop(out);
+        }
+        // A turn may end in a role that has something to do at once: three is a leader that resigns,
+        // becomes a candidate and follows its successor.
+        for _ in 0..3 {
+            let before = self.hive_role();
+            match self.role {
+                Role::Starting => self.starting_turn(out),
+                Role::Candidate(_) => self.candidate_turn(out),
+                Role::Following(_) => self.following_turn(gap, out),
+                Role::Leading(_) => self.leading_turn(gap, out),
+            }
+            if self.hive_role() == before {
+                break;
+            }
+        }
+        self.obey_orders(out);
+        self.answer_claims(out);
+        self.keep_promise(out);
+        self.steer(out);
+        self.speak(out);
+    }
+
+    /// Brings what is derived from the facts up to date.
+    fn refresh(&mut self, out: &mut Vec<Action>) {
+        let now = self.now();
+        let heard: Vec<NodeId> = self
+            .peers
+            .reachable(now)
+            .flat_map(|(_, _, state)| state.hears.iter().map(|heard| heard.node))
+            .collect();
+        self.roster.told(heard.into_iter(), now);
+        self.roster.prune(|node| self.peers.heard(node, now).is_some());
+        let wanted = self.roster.wanted();
+        if wanted != self.dialled {
+            self.dialled = wanted.clone();
+            out.push(Action::Dial(wanted));
+        }
+        self.forget_silent(now);
+        self.resignations.retain(|(_, at)| now.since(*at) < Duration::from_secs(60));
+        self.refresh_copy(now);
+    }
+
+    /// Hives that are gone for good and no longer listed leave the record.
+    fn forget_silent(&mut self, now: Time) {
+        let gone = self.peers.every().filter(|(node, peer)| {
+            now.since(peer.heard) > Duration::from_secs(30) && !self.dialled.contains(node)
+        });
+        for node in gone.map(|(node, _)| node).collect::<Vec<_>>() {
+            self.peers.forget(node);
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.clock.awake()
+    }
+
+    fn see_epoch(&mut self, epoch: Epoch) {
+        self.epoch = self.epoch.max(epoch.min(Epoch::MAX));
+    }
+
+    fn hive_role(&self) -> HiveRole {
+        match self.role {
+            Role::Starting => HiveRole::Starting,
+            Role::Candidate(_) => HiveRole::Candidate,
+            Role::Following(_) => HiveRole::Follower,
+            Role::Leading(_) => HiveRole::Leader,
+        }
+    }
+
+    /// The leadership this hive follows or leads now.
+    fn leadership(&self) -> Option<Leadership> {
+        match &self.role {
+            Role::Following(follower) => Some(follower.leadership),
+            Role::Leading(leader) => Some(leader.leadership),
+            Role::Starting | Role::Candidate(_) => None,
+        }
+    }
+
+    /// A wait of 5 to 40 ms (4.5).
+    fn jitter(&mut self) -> Duration {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        Duration::from_millis(5 + self.random % 36)
+    }
+
+    fn report(&self, kind: ReportKind, epoch: Epoch, reason: String, out: &mut Vec<Action>) {
+        out.push(Action::Report(Report { at: self.clock.wall, epoch, kind, reason }));
+    }
+
+    /// Warns once per reason.
+    fn warn(&mut self, reason: String, out: &mut Vec<Action>) {
+        if self.warned != reason {
+            if !reason.is_empty() {
+                self.report(ReportKind::Warning, self.epoch, reason.clone(), out);
+            }
+            self.warned = reason;
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The command line: what may be typed, and everything outside the flags that decides with them.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::Path;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use secrecy::SecretString;
+
+use super::dev::DevArgs;
+use crate::config::{Flags, Outside};
+
+/// A password file larger than this is no password file.
+const PASSWORD_MAX_BYTES: u64 = 4096;
+
+/// High availability for Redis: one small binary beside every server.
+#[derive(Parser, Debug)]
+#[command(name = "redis-hive", version, about, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 it did not work, 64 bad usage, 69 something needed \
+                        is unavailable.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// The sidecar
+    Run(Box<Flags>),
+    /// Check the setting that `run` would have: takes the same flags
+    Check(Box<Flags>),
+    /// Who leads, who follows, how far behind
+    Status(StatusArgs),
+    /// A whole hive on this machine, to try it out
+    Dev(DevArgs),
+}
+
+/// What `status` takes.
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// The hive to ask
+    #[arg(long, env = "HIVE_HTTP", hide_env_values = true, value_name = "ADDR")]
+    #[arg(default_value = "127.0.0.1:6391")]
+    pub http: String,
+    /// The hive's answer as it came
+    #[arg(long)]
+    pub json: bool,
+    /// Ask again every second until interrupted
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Reads a command line and, for `run` and `check`, what is outside it.
+///
+/// # Errors
+///
+/// What clap has to say: an unknown flag, or the text of `--help` and `--version`.
+pub fn parse<I>(args: I) -> Result<(Cli, Outside), clap::Error>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    let matches = Cli::command().try_get_matches_from(args)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let outside = match (&cli.command, matches.subcommand()) {
+        (Command::Run(flags) | Command::Check(flags), Some((_, given))) => outside(flags, given),
+        _ => Outside::default(),
+    };
+    Ok((cli, outside))
+}
+
+/// Gathers what [`crate::config::Config::from_flags`] needs besides the flags.
+fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
+    let from_env: BTreeSet<String> = given
+        .ids()
+        .filter(|id| given.value_source(id.as_str()) == Some(ValueSource::EnvVariable))
+        .map(|id| id.as_str().replace('_', "-"))
+        .collect();
+    let file = flags.redis_password_file.as_deref().filter(|path| !path.trim().is_empty());
+    Outside {
+        pod_ip: std::env::var("POD_IP").ok(),
+        password: std::env::var("HIVE_REDIS_PASSWORD")
+            .ok()
+            .filter(|password| !password.is_empty())
+            .map(SecretString::from),
+        password_file: file.map(|path| read_password(Path::new(path))),
+        from_env,
+        in_container: in_container(),
+        cpus: std::thread::available_parallelism().map_or(0, |cpus| cpus.get()),
+    }
+}
+
+/// The first line of a small file, without its line end.
+fn read_password(path: &Path) -> Result<SecretString, String> {
+    let shown = path.display();
+    let file = std::fs::File::open(path).map_err(|e| format!("cannot open {shown}: {e}"))?;
+    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+        return Err(format!("{shown} is no regular file"));
+    }
+    let mut text = String::new();
+    file.take(PASSWORD_MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|e| format!("cannot read {shown}: {e}"))?;
+    if text.len() as u64 > PASSWORD_MAX_BYTES {
+        return Err(format!("{shown} is longer than {PASSWORD_MAX_BYTES} bytes"));
+    }
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(SecretString::from(line.to_owned())),
+        _ => Err(format!("the first line of {shown} is empty")),
+    }
+}
+
+fn in_container() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+        || ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,171 @@
+//! The flags of `run` and `check` as they are given: text, judged nowhere but in [`super::Config::from_flags`].
+//!
+//! Every value is a string here on purpose: clap would stop at the first value it cannot read,
+//! and a person who mends a deployment wants to see all that is wrong at once.
+
+use clap::Args;
+
+/// Default values, as a person would write them.
+pub mod defaults {
+    /// `--bind`
+    pub const BIND: &str = "::";
+    /// `--peer-port`
+    pub const PEER_PORT: &str = "6390";
+    /// `--proxy-port`
+    pub const PROXY_PORT: &str = "6380";
+    /// `--http-port`
+    pub const HTTP_PORT: &str = "6391";
+    /// `--redis`
+    pub const REDIS: &str = "127.0.0.1:6379";
+    /// `--heartbeat`
+    pub const HEARTBEAT: &str = "200ms";
+    /// `--peer-timeout`
+    pub const PEER_TIMEOUT: &str = "1s";
+    /// `--redis-timeout`
+    pub const REDIS_TIMEOUT: &str = "7s";
+    /// `--election-timeout`
+    pub const ELECTION_TIMEOUT: &str = "250ms";
+    /// `--bootstrap-timeout`
+    pub const BOOTSTRAP_TIMEOUT: &str = "10s";
+    /// `--hold-timeout`
+    pub const HOLD_TIMEOUT: &str = "10s";
+    /// `--drain-timeout`
+    pub const DRAIN_TIMEOUT: &str = "15s";
+    /// `--priority`
+    pub const PRIORITY: &str = "100";
+    /// `--proxy-threads`
+    pub const PROXY_THREADS: &str = "2";
+    /// `--max-clients`
+    pub const MAX_CLIENTS: &str = "10000";
+    /// `--log-level`
+    pub const LOG_LEVEL: &str = "info";
+    /// The hive's name where neither `--name` nor `--service` is given.
+    pub const NAME: &str = "redis-hive";
+}
+
+/// The settings of the sidecar. Each flag is also an environment variable: `HIVE_` and the flag in
+/// upper case, `_` for `-`.
+#[derive(Args, Clone, Debug)]
+pub struct Flags {
+    /// DNS name of the headless Service that lists the hives; may be repeated
+    #[arg(long, env = "HIVE_SERVICE", hide_env_values = true, value_name = "NAME")]
+    #[arg(value_delimiter = ',')]
+    pub service: Vec<String>,
+
+    /// A fixed peer, beside or instead of --service; may be repeated
+    #[arg(long, env = "HIVE_PEER", hide_env_values = true, value_name = "IP[:PORT]")]
+    #[arg(value_delimiter = ',')]
+    pub peer: Vec<String>,
+
+    /// This hive's address towards its peers [default: POD_IP, else the local address that DNS
+    /// lists, else that of the default route]
+    #[arg(long, env = "HIVE_ADVERTISE", hide_env_values = true, value_name = "IP")]
+    pub advertise: Option<String>,
+
+    /// Address of all listeners; `::` is dual stack and falls back to 0.0.0.0
+    #[arg(long, env = "HIVE_BIND", hide_env_values = true, value_name = "IP")]
+    #[arg(default_value = defaults::BIND)]
+    pub bind: String,
+
+    /// Port of the peer protocol
+    #[arg(long, env = "HIVE_PEER_PORT", hide_env_values = true, value_name = "PORT")]
+    #[arg(default_value = defaults::PEER_PORT)]
+    pub peer_port: String,
+
+    /// Port of the write endpoint: always the current master
+    #[arg(long, env = "HIVE_PROXY_PORT", hide_env_values = true, value_name = "PORT")]
+    #[arg(default_value = defaults::PROXY_PORT)]
+    pub proxy_port: String,
+
+    /// Port of probes and status
+    #[arg(long, env = "HIVE_HTTP_PORT", hide_env_values = true, value_name = "PORT")]
+    #[arg(default_value = defaults::HTTP_PORT)]
+    pub http_port: String,
+
+    /// The local Redis; replicas are pointed at its port
+    #[arg(long, env = "HIVE_REDIS", hide_env_values = true, value_name = "IP:PORT")]
+    #[arg(default_value = defaults::REDIS)]
+    pub redis: String,
+
+    /// ACL user for control and replication
+    #[arg(long, env = "HIVE_REDIS_USERNAME", hide_env_values = true, value_name = "USER")]
+    pub redis_username: Option<String>,
+
+    /// File with the password; or set HIVE_REDIS_PASSWORD. A password is never an argument
+    #[arg(long, env = "HIVE_REDIS_PASSWORD_FILE", hide_env_values = true, value_name = "FILE")]
+    pub redis_password_file: Option<String>,
+
+    /// Identity of this hive; hives with another name never mix [default: the first --service as
+    /// an absolute name]
+    #[arg(long, env = "HIVE_NAME", hide_env_values = true, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// How often a hive speaks to its peers
+    #[arg(long, env = "HIVE_HEARTBEAT", hide_env_values = true, value_name = "TIME")]
+    #[arg(default_value = defaults::HEARTBEAT)]
+    pub heartbeat: String,
+
+    /// Silence after which a peer counts as gone
+    #[arg(long, env = "HIVE_PEER_TIMEOUT", hide_env_values = true, value_name = "TIME")]
+    #[arg(default_value = defaults::PEER_TIMEOUT)]
+    pub peer_timeout: String,
+
+    /// How long a Redis may accept connections and not answer
+    #[arg(long, env = "HIVE_REDIS_TIMEOUT", hide_env_values = true, value_name = "TIME")]
+    #[arg(default_value = defaults::REDIS_TIMEOUT)]
+    pub redis_timeout: String,
+
+    /// Longest wait for answers of peers that are reachable
+    #[arg(long, env = "HIVE_ELECTION_TIMEOUT", hide_env_values = true, value_name = "TIME")]
+    #[arg(default_value = defaults::ELECTION_TIMEOUT)]
+    pub election_timeout: String,
+
+    /// How long an empty hive waits for listed peers that nobody has heard
+    #[arg(long, env = "HIVE_BOOTSTRAP_TIMEOUT", hide_env_values = true, value_name = "TIME")]
+    #[arg(default_value = defaults::BOOTSTRAP_TIMEOUT)]
+    pub bootstrap_timeout: String,
+
+    /// Longest time a client is held while no master is known
+    #[arg(long, env = "HIVE_HOLD_TIMEOUT", hide_env_values = true, value_name = "TIME")]
+    #[arg(default_value = defaults::HOLD_TIMEOUT)]
+    pub hold_timeout: String,
+
+    /// Longest time a stopping hive keeps serving
+    #[arg(long, env = "HIVE_DRAIN_TIMEOUT", hide_env_values = true, value_name = "TIME")]
+    #[arg(default_value = defaults::DRAIN_TIMEOUT)]
+    pub drain_timeout: String,
+
+    /// Between equal copies the lower priority becomes master; 0 = standby
+    #[arg(long, env = "HIVE_PRIORITY", hide_env_values = true, value_name = "N")]
+    #[arg(default_value = defaults::PRIORITY)]
+    pub priority: String,
+
+    /// Threads of the proxy, at most the CPUs available
+    #[arg(long, env = "HIVE_PROXY_THREADS", hide_env_values = true, value_name = "N")]
+    #[arg(default_value = defaults::PROXY_THREADS)]
+    pub proxy_threads: String,
+
+    /// Clients served at the same time; further ones get an error and a close
+    #[arg(long, env = "HIVE_MAX_CLIENTS", hide_env_values = true, value_name = "N")]
+    #[arg(default_value = defaults::MAX_CLIENTS)]
+    pub max_clients: String,
+
+    /// json or text [default: json in a container, else text]
+    #[arg(long, env = "HIVE_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+
+    /// error, warn, info, debug or trace
+    #[arg(long, env = "HIVE_LOG_LEVEL", hide_env_values = true, value_name = "LEVEL")]
+    #[arg(default_value = defaults::LOG_LEVEL)]
+    pub log_level: String,
+
+    /// Ask this DNS server instead of those of /etc/resolv.conf
+    #[arg(
+        long,
+        env = "HIVE_DNS_SERVER",
+        hide_env_values = true,
+        value_name = "IP:PORT",
+        hide = true
+    )]
+    pub dns_server: Option<String>,
+}

@@ -1,0 +1,294 @@
+//! ELECTION 4.1 and 4.7: when a leader is lost, and whom a hive without one follows.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::time::Duration;
+
+use super::frame::{Order, State};
+use super::hearing::Peer;
+use super::io::{Action, ReportKind};
+use super::speak::age_ms;
+use super::types::{Copy, CopyState, HiveRole, Leadership, NodeId, RedisRole, Route, Time};
+use super::{Core, Role};
+
+/// A hive with a leader.
+#[derive(Debug)]
+pub(super) struct Follower {
+    pub leadership: Leadership,
+}
+
+/// What stands against following a leader at once.
+enum Obstacle {
+    /// The own copy ranks above its master's: it may give way (4.8).
+    Better,
+    /// The same, of another root: never (2.8).
+    Guarded,
+}
+
+impl Core {
+    /// One turn of a follower.
+    pub(super) fn following_turn(&mut self, gap: Duration, out: &mut Vec<Action>) {
+        let Role::Following(follower) = &self.role else { return };
+        let leadership = follower.leadership;
+        if gap >= self.set.peer_timeout {
+            // Who slept knows nothing: nothing is forwarded until the leader is heard again.
+            self.slept(out);
+        }
+        if self.set.ablation.leave_heard_leader
+            && let Some(other) = self.leaders().into_iter().max_by(Leadership::precedence)
+            && other.precedence(&leadership) == Ordering::Greater
+        {
+            return self.adopt(other, out);
+        }
+        match self.lost(&leadership) {
+            Some(why) => self.lose_leader(why, out),
+            None => {
+                let newest = self.newest(&leadership);
+                if newest != leadership {
+                    self.adopt(newest, out);
+                } else {
+                    self.open_route(leadership, out);
+                }
+            }
+        }
+    }
+
+    /// 4.1: why this leader is lost, if it is.
+    fn lost(&self, leadership: &Leadership) -> Option<String> {
+        let now = self.now();
+        let leader = leadership.leader;
+        if self.resigned(leadership).is_some() {
+            return Some(format!("{leader} resigned"));
+        }
+        if self.peers.is_ghost(leader, leadership.incarnation) {
+            return Some(format!("{leader} was restarted or replaced"));
+        }
+        if let Some(peer) = self.peers.heard(leader, now) {
+            return match peer.leads(leader) {
+                Some(_) => None,
+                None => Some(format!("{leader} says that it does not lead")),
+            };
+        }
+        // A broken link between two hives moves nothing. But where the leader was seen to go, only
+        // what others say after that counts.
+        let gone = self.peers.dead_since(leader);
+        let through = self.peers.reachable(now).any(|(_, peer, state)| {
+            gone.is_none_or(|gone| peer.received > gone)
+                && self
+                    .hears_directly(peer, state, now)
+                    .is_some_and(|other| other.leader == leader && other.epoch >= leadership.epoch)
+        });
+        if through { None } else { Some(format!("{leader} is silent or gone")) }
+    }
+
+    /// The leadership a peer follows, if it heard its leader directly within the peer timeout.
+    fn hears_directly(&self, peer: &Peer, state: &State, now: Time) -> Option<Leadership> {
+        let follows = state.follows?;
+        let age = u64::from(follows.heard_ms?) + u64::from(age_ms(now, peer.received));
+        let fresh = Duration::from_millis(age) < self.set.peer_timeout;
+        (fresh && follows.leadership.leader != self.set.me).then_some(follows.leadership)
+    }
+
+    /// What this leader leads now: its epoch may have grown (5), its master's stream may have changed.
+    fn newest(&self, leadership: &Leadership) -> Leadership {
+        let now = self.now();
+        let leader = leadership.leader;
+        if let Some(peer) = self.peers.heard(leader, now) {
+            return peer.leads(leader).unwrap_or(*leadership);
+        }
+        let told = self.peers.reachable(now).filter_map(|(_, peer, state)| {
+            self.hears_directly(peer, state, now).filter(|other| {
+                other.leader == leader && other.incarnation == leadership.incarnation
+            })
+        });
+        told.chain([*leadership]).max_by_key(|other| other.epoch).unwrap_or(*leadership)
+    }
+
+    /// Becomes a candidate: a question that changes nothing (4.2).
+    fn lose_leader(&mut self, why: String, out: &mut Vec<Action>) {
+        out.push(Action::Resolve);
+        self.become_candidate(why, out);
+    }
+
+    /// 4.7: follows a leader that is heard, if there is one to follow. `true`: it does now.
+    pub(super) fn follow_somebody(&mut self, out: &mut Vec<Action>) -> bool {
+        let best = self.leaders().into_iter().max_by(Leadership::precedence);
+        let Some(leadership) = best else { return false };
+        if let Some(promise) = &self.promise
+            && (promise.to != leadership.leader || promise.epoch > leadership.epoch)
+        {
+            return false;
+        }
+        match self.obstacle(&leadership) {
+            Some(Obstacle::Guarded) => {
+                self.warn(
+                    format!(
+                        "the local copy is of another history and has more data than that of \
+                         {leader}: not following it",
+                        leader = leadership.leader
+                    ),
+                    out,
+                );
+                return false;
+            }
+            Some(Obstacle::Better) if !self.waited_to_be_chosen() => return false,
+            Some(Obstacle::Better) | None => {}
+        }
+        self.adopt(leadership, out);
+        true
+    }
+
+    /// The leaders a leaderless hive may follow: heard directly, or through a peer that hears it so
+    /// and said it in answer to this hive's question.
+    fn leaders(&self) -> Vec<Leadership> {
+        let now = self.now();
+        let me = self.set.me;
+        let direct = self.peers.all_heard(now).filter(|(node, _)| {
+            !self.set.ablation.no_one_way_deference || self.peers.reaches(*node, now)
+        });
+        let direct = direct.filter_map(|(node, peer)| peer.leads(node));
+        let asked = self.asked_number();
+        let told = self.peers.reachable(now).filter_map(|(_, peer, state)| {
+            let fresh = self.peers.echo(state).is_some_and(|echo| echo >= asked);
+            let leadership = self.hears_directly(peer, state, now).filter(|_| fresh)?;
+            // One that is heard directly speaks for itself.
+            self.peers.heard(leadership.leader, now).is_none().then_some(leadership)
+        });
+        let possible = direct.chain(told).filter(|leadership| {
+            leadership.leader != me
+                && self.resigned(leadership).is_none()
+                && !self.peers.is_ghost(leadership.leader, leadership.incarnation)
+        });
+        possible.collect()
+    }
+
+    /// 4.7 and 2.8: what stands against following this leader.
+    fn obstacle(&self, leadership: &Leadership) -> Option<Obstacle> {
+        let own = self.local.copy().filter(|copy| copy.state == CopyState::Complete)?;
+        if self.local.replicates(leadership.master.addr) && own.passport.link_up {
+            return None;
+        }
+        if own.passport.run_id == leadership.master.run_id || self.gave_way_to(leadership) {
+            return None;
+        }
+        let master = self.copy_of_master(leadership)?;
+        let reach = self.reach();
+        if reach.guarded(&own, &master) && !self.set.ablation.no_root_guard {
+            return Some(Obstacle::Guarded);
+        }
+        let better = reach.by_data(&own, &master) == Ordering::Greater;
+        better.then_some(Obstacle::Better)
+    }
+
+    /// The copy of a leadership's master, as its leader states it or as the watched connection shows it.
+    pub(super) fn copy_of_master(&self, leadership: &Leadership) -> Option<Copy> {
+        let master = leadership.master;
+        let of_run = |copy: &Copy| copy.passport.run_id == master.run_id;
+        if let Some((passport, _)) = self.watched.as_ref().and_then(|watched| watched.passport)
+            && passport.run_id == master.run_id
+        {
+            return Some(Copy {
+                passport,
+                state: super::state_of(&passport),
+                root: Some(master.root),
+                provisional: false,
+                offset: passport.offset,
+                current: true,
+            });
+        }
+        let states = self.peers.states(self.now());
+        let mut copies = states.filter_map(|(_, _, state)| state.copy).filter(of_run);
+        copies.next().map(|copy| Copy { root: Some(master.root), provisional: false, ..copy })
+    }
+
+    /// Whether this hive resigned in favour of that leader (5).
+    fn gave_way_to(&self, leadership: &Leadership) -> bool {
+        self.resignations.iter().any(|(resignation, _)| {
+            resignation.leader == self.set.me
+                && resignation.incarnation == self.set.incarnation
+                && resignation.successor == Some(leadership.leader)
+        })
+    }
+
+    /// Follows this leadership from now on.
+    pub(super) fn adopt(&mut self, leadership: Leadership, out: &mut Vec<Action>) {
+        let before = self.last;
+        self.see_epoch(leadership.epoch);
+        self.bound = self.bound.max(leadership.epoch);
+        self.promise = None;
+        self.withdraw(None, out);
+        let news = before.is_none_or(|before| {
+            before.leader != leadership.leader || before.master.run_id != leadership.master.run_id
+        });
+        if news || !matches!(self.role, Role::Following(_)) {
+            let took_ms = match self.role {
+                Role::Following(_) => 0,
+                _ => self.now().since(self.lost_at).as_millis() as u64,
+            };
+            let reason = format!(
+                "following {leader} with master {master}",
+                leader = leadership.leader,
+                master = leadership.master.addr
+            );
+            self.report(ReportKind::Follows { took_ms }, leadership.epoch, reason, out);
+        }
+        self.last = Some(leadership);
+        self.role = Role::Following(Follower { leadership });
+        self.warned.clear();
+        self.open_route(leadership, out);
+    }
+
+    /// Sends clients to this leadership's master. Nothing is ever sent to a master of an older epoch:
+    /// where this hive has forwarded in a later one, its leader goes on in a new epoch first (5).
+    pub(super) fn open_route(&mut self, leadership: Leadership, out: &mut Vec<Action>) {
+        if leadership.epoch < self.forwarded {
+            return self.set_route(Route::Hold, out);
+        }
+        self.forwarded = leadership.epoch;
+        let master = leadership.master;
+        let route =
+            Route::Forward { epoch: leadership.epoch, master: master.addr, run_id: master.run_id };
+        self.set_route(route, out);
+    }
+
+    /// After a sleep a follower forwards nothing until it heard its leader again.
+    fn slept(&mut self, out: &mut Vec<Action>) {
+        self.become_candidate(String::from("woke up after a pause"), out);
+        self.set_route(Route::Hold, out);
+    }
+
+    /// 4.3, 6: an order makes this hive leader, if it comes from the leader last followed and its
+    /// epoch is above all this hive has seen.
+    pub(super) fn obey_orders(&mut self, out: &mut Vec<Action>) {
+        for (from, order) in core::mem::take(&mut self.orders) {
+            if self.order_stands(from, &order) {
+                let own = self.local.passport.map(|(passport, _)| passport);
+                let master = own.is_some_and(|own| {
+                    own.run_id == order.master.run_id && own.role == RedisRole::Master
+                });
+                if master && order.master.addr == self.set.redis && !self.stopping {
+                    self.withdraw(None, out);
+                    self.promise = None;
+                    let since = self.clock.wall;
+                    self.lead(order.epoch, order.master, since, "ordered by", Some(from), out);
+                }
+            }
+        }
+    }
+
+    fn order_stands(&self, from: NodeId, order: &Order) -> bool {
+        let followed = self.last.is_some_and(|last| {
+            last.leader == from && last.epoch == order.from.epoch && order.from.leader == from
+        });
+        let leads = matches!(self.role, Role::Leading(_));
+        let epoch = order.epoch > self.epoch && order.epoch > self.bound;
+        followed && !leads && (epoch || self.set.ablation.no_order_epoch_check)
+    }
+
+    /// Whether a peer could be a candidate now: it has no leader.
+    pub(super) fn leaderless(state: &State) -> bool {
+        state.follows.is_none() && matches!(state.role, HiveRole::Candidate | HiveRole::Starting)
+    }
+}

@@ -1,0 +1,154 @@
+//! ELECTION 2.8, 2.10 and 7: what the own Redis, the routes and the watched connection should be,
+//! and the orders that bring them there.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::io::{Action, RedisOrder};
+use super::types::{CopyState, Master, RedisRole, Route, Time};
+use super::{Core, OrderOut, Role, Watched};
+
+/// An order that was refused or failed is not repeated before this.
+const AGAIN: Duration = Duration::from_millis(200);
+/// An order that the driver never ended is given up after this.
+const ORDER_LOST: Duration = Duration::from_secs(15);
+
+impl Core {
+    /// Brings the own Redis and the watched connection to where the role wants them.
+    pub(super) fn steer(&mut self, out: &mut Vec<Action>) {
+        self.steer_watch(out);
+        let now = self.now();
+        if self.order.is_some_and(|order| now.since(order.since) >= ORDER_LOST) {
+            self.order = None;
+        }
+        let Some(order) = self.wanted_order() else { return };
+        let rebuffed =
+            self.rebuffed.is_some_and(|(failed, at)| failed == order && now.since(at) < AGAIN);
+        if !rebuffed && self.order.is_none_or(|out| out.order != order) {
+            self.order_redis(order, out);
+        }
+    }
+
+    /// What the own Redis should be told, if anything.
+    fn wanted_order(&self) -> Option<RedisOrder> {
+        let (passport, _) =
+            self.local.passport.filter(|(p, _)| self.local.answers && !p.loading)?;
+        match &self.role {
+            // 4.9: a starting hive leaves its Redis as it is.
+            Role::Starting => None,
+            Role::Candidate(candidate) if candidate.claim.is_some() => None,
+            Role::Candidate(_) => {
+                let overruled = self.overruled && passport.role == RedisRole::Master;
+                (overruled || self.orphaned()).then_some(RedisOrder::Park)
+            }
+            Role::Leading(leader) => self.order_towards(&leader.leadership.master),
+            Role::Following(follower) => self.order_towards(&follower.leadership.master),
+        }
+    }
+
+    /// 2.10: a replica whose link is down and whose leader is not heard is parked: its master's
+    /// address may be reused by a stranger.
+    fn orphaned(&self) -> bool {
+        let Some((passport, _)) = self.local.passport else { return false };
+        passport.role == RedisRole::Replica
+            && !passport.parked()
+            && !passport.link_up
+            && self.look_is_ready()
+            && self.living().is_none_or(|living| passport.upstream != Some(living.master.addr))
+    }
+
+    /// The order that makes the own Redis replicate this master, unless it does, is it, or must not.
+    fn order_towards(&self, master: &Master) -> Option<RedisOrder> {
+        let (passport, _) = self.local.passport?;
+        if master.addr == self.set.redis || passport.run_id == master.run_id {
+            return None;
+        }
+        if self.local.replicates(master.addr) {
+            return None;
+        }
+        if self.guarded_from(master) {
+            return None;
+        }
+        // 2.5: a master that has keys and no backlog must not lose its count: parking makes one.
+        let uncounted =
+            passport.role == RedisRole::Master && passport.keys > 0 && !passport.backlog;
+        Some(if uncounted { RedisOrder::Park } else { RedisOrder::Follow(master.addr) })
+    }
+
+    /// 2.8: no complete copy is pointed at a copy of another root that has less data.
+    fn guarded_from(&self, master: &Master) -> bool {
+        if self.set.ablation.no_root_guard {
+            return false;
+        }
+        let own = self.local.copy().filter(|copy| copy.state == CopyState::Complete);
+        let (Some(own), Some(leadership)) = (own, self.leadership()) else { return false };
+        if own.root == Some(master.root) {
+            return false;
+        }
+        match self.copy_of_master(&leadership) {
+            Some(copy) => self.reach().guarded(&own, &copy),
+            // Not known yet what is there: a copy that could be lost waits.
+            None => !own.provisional && own.root.is_some(),
+        }
+    }
+
+    /// Gives the own Redis an order.
+    pub(super) fn order_redis(&mut self, order: RedisOrder, out: &mut Vec<Action>) {
+        let Some(run_id) = self.local.run_id() else { return };
+        self.order_id += 1;
+        let (id, since) = (self.order_id, self.now());
+        self.order = Some(OrderOut { id, order, since });
+        if let RedisOrder::Follow(_) = order {
+            self.note_sync();
+        }
+        out.push(Action::Redis { id, run_id, order });
+    }
+
+    /// Sets the route of all proxies, if it is another one.
+    pub(super) fn set_route(&mut self, route: Route, out: &mut Vec<Action>) {
+        if self.route != route || self.route_id == 0 {
+            self.route_id += 1;
+            self.route = route.clone();
+            out.push(Action::Route { id: self.route_id, route });
+        }
+    }
+
+    /// Every hive keeps an identified connection to the master last known, unless it is its own.
+    fn steer_watch(&mut self, out: &mut Vec<Action>) {
+        let wanted = self.last.map(|last| last.master).filter(|m| m.addr != self.set.redis);
+        let now = self.watched.as_ref().map(|watched| watched.master);
+        let same = match (wanted, now) {
+            (Some(a), Some(b)) => a.addr == b.addr && a.run_id == b.run_id,
+            (None, None) => true,
+            _ => false,
+        };
+        if same {
+            return;
+        }
+        self.watched = wanted.map(|master| Watched {
+            master,
+            passport: None,
+            silent_since: None,
+            gone: false,
+        });
+        out.push(Action::Watch(wanted));
+    }
+
+    /// When a tick is wanted next, in time awake.
+    pub(super) fn next_turn(&self) -> Time {
+        let now = self.now();
+        if self.due {
+            return now;
+        }
+        let heartbeat = self.said_at + self.set.heartbeat;
+        let candidate = self.next_of_candidate();
+        let promise = self.promise.as_ref().map(super::Granting::until);
+        let silence = self.peers.next_silence(now);
+        let starting =
+            matches!(self.role, Role::Starting).then_some(self.started + self.set.peer_timeout);
+        let waiting = self.claims.first().map(|(_, _, at)| *at + self.set.election_timeout / 2);
+        let all = [candidate, promise, silence, starting, waiting, self.next_settling()];
+        let next = all.into_iter().flatten().filter(|at| *at > now).min();
+        next.unwrap_or(heartbeat).min(heartbeat).max(now)
+    }
+}

@@ -1,0 +1,235 @@
+//! Probes and status over HTTP/1.1, read only (DESIGN 2.3).
+//!
+//! The driver publishes a [`Status`] and beats a [`Pulse`]; nothing here reaches into another room.
+
+mod listen;
+pub mod ready;
+pub mod status;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::task::AbortOnDropHandle;
+
+pub use status::Status;
+
+/// The control loop must have beaten within this time.
+const PULSE_MAX: Duration = Duration::from_secs(5);
+/// A request's head must come within this time, and the next request too.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Nobody keeps a connection longer: also bounds those who do not read their answer.
+const CONNECTION_MAX: Duration = Duration::from_secs(60);
+/// With more connections the oldest is closed: a flood of silent ones must not keep probes out.
+const CONNECTIONS_MAX: usize = 256;
+const HEAD_MAX_BYTES: usize = 16 * 1024;
+const HEADERS_MAX: usize = 64;
+
+type Answer = Response<Full<Bytes>>;
+
+/// The listener cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("--http-port {port}: cannot listen: {source}")]
+pub struct HttpError {
+    /// The port asked for.
+    pub port: u16,
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// The control loop's sign of life.
+#[derive(Debug)]
+pub struct Pulse {
+    origin: Instant,
+    /// Milliseconds after `origin`.
+    last: AtomicU64,
+}
+
+impl Default for Pulse {
+    fn default() -> Pulse {
+        Pulse { origin: Instant::now(), last: AtomicU64::new(0) }
+    }
+}
+
+impl Pulse {
+    /// The control loop has just turned.
+    pub fn beat(&self) {
+        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    /// Time since the last beat, or since this was made.
+    pub fn age(&self) -> Duration {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        self.origin.elapsed().saturating_sub(last)
+    }
+}
+
+/// The running server; ends, with its connections, when dropped.
+#[derive(Debug)]
+pub struct Http {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// Begins to serve. Needs a tokio runtime.
+///
+/// `bind` `::` means IPv4 too, and IPv4 alone where there is no IPv6. `status` is what `/status`
+/// prints; `pulse` is beaten by the control loop.
+///
+/// # Errors
+///
+/// [`HttpError`], naming the flag, where the port is taken or the address is not ours.
+pub fn start(
+    bind: IpAddr,
+    port: u16,
+    status: watch::Receiver<Arc<Status>>,
+    pulse: Arc<Pulse>,
+) -> Result<Http, HttpError> {
+    let opened = listen::listen(bind, port).and_then(|listener| {
+        let addr = listener.local_addr()?;
+        Ok((TcpListener::from_std(listener)?, addr))
+    });
+    let (listener, addr) = opened.map_err(|source| HttpError { port, source })?;
+    let task = tokio::spawn(accept(listener, Site { status, pulse }));
+    Ok(Http { addr, _task: AbortOnDropHandle::new(task) })
+}
+
+/// What every request is answered from.
+#[derive(Clone)]
+struct Site {
+    status: watch::Receiver<Arc<Status>>,
+    pulse: Arc<Pulse>,
+}
+
+async fn accept(listener: TcpListener, site: Site) {
+    let mut connections = JoinSet::new();
+    let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, or the client has gone already: neither lasts.
+                tracing::debug!("HTTP: accept: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        by_age.retain(|connection| !connection.is_finished());
+        if by_age.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = by_age.pop_front()
+        {
+            oldest.abort();
+        }
+        by_age.push_back(connections.spawn(serve(stream, site.clone())));
+    }
+}
+
+/// One connection, to its end.
+async fn serve(stream: TcpStream, site: Site) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = site.answer(request.method(), request.uri().path(), request.uri().query());
+        async move { Ok::<Answer, Infallible>(answer) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_MAX_BYTES)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    match tokio::time::timeout(CONNECTION_MAX, connection).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(error)) => tracing::debug!("HTTP: a connection ended early: {error}"),
+    }
+}
+
+impl Site {
+    fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> Answer {
+        let known = ["/livez", "/readyz", "/readyz/read", "/status"].contains(&path);
+        if !known {
+            return text(StatusCode::NOT_FOUND, "there is no such page\n");
+        }
+        if method != Method::GET && method != Method::HEAD {
+            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return answer;
+        }
+        let status = Arc::clone(&self.status.borrow());
+        match path {
+            "/livez" => probe(self.alive()),
+            "/readyz" => probe(self.alive().and_then(|()| ready::ready(&status.readiness))),
+            "/readyz/read" => match max_lag_bytes(query) {
+                Ok(max) => probe(self.alive().and_then(|()| ready::ready_to_read(&status, max))),
+                Err(why) => text(StatusCode::BAD_REQUEST, &why),
+            },
+            _ => json(&status),
+        }
+    }
+
+    fn alive(&self) -> Result<(), String> {
+        let age = self.pulse.age();
+        if age < PULSE_MAX {
+            return Ok(());
+        }
+        Err(format!("the control loop has not turned for {} s", age.as_secs()))
+    }
+}
+
+/// `max_lag_bytes=N` of a query; other parameters are ignored.
+fn max_lag_bytes(query: Option<&str>) -> Result<Option<u64>, String> {
+    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let Some((_, value)) = pairs.into_iter().find(|(key, _)| *key == "max_lag_bytes") else {
+        return Ok(None);
+    };
+    match value.parse() {
+        Ok(max) => Ok(Some(max)),
+        Err(_) => Err("max_lag_bytes must be a whole number of bytes\n".to_owned()),
+    }
+}
+
+fn probe(outcome: Result<(), String>) -> Answer {
+    match outcome {
+        Ok(()) => text(StatusCode::OK, "ok\n"),
+        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n")),
+    }
+}
+
+fn json(status: &Status) -> Answer {
+    match serde_json::to_vec_pretty(status) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            answer(StatusCode::OK, "application/json", body.into())
+        }
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+    }
+}
+
+fn text(code: StatusCode, body: &str) -> Answer {
+    answer(code, "text/plain; charset=utf-8", Bytes::copy_from_slice(body.as_bytes()))
+}
+
+fn answer(code: StatusCode, kind: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = code;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}

@@ -1,0 +1,214 @@
+//! What a hive tells about itself, as `/status` prints it and `redis-hive status` reads it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// One hive's view at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// The IP it advertises.
+    pub node: IpAddr,
+    /// The hive's name.
+    pub name: String,
+    /// Which run of this hive, 16 hexadecimal digits (a number would not survive JavaScript).
+    pub incarnation: String,
+    /// What it is.
+    pub role: Role,
+    /// The highest epoch it has seen.
+    pub epoch: u64,
+    /// The leader it follows or is.
+    pub leader: Option<IpAddr>,
+    /// The Redis that takes the writes.
+    pub master: Option<SocketAddr>,
+    /// Whether fail-over is paused.
+    pub paused: bool,
+    /// What its proxy does with clients.
+    pub route: RouteKind,
+    /// The local Redis.
+    pub redis: RedisStatus,
+    /// The hives it knows.
+    pub peers: Vec<PeerStatus>,
+    /// Its proxy.
+    pub proxy: ProxyStatus,
+    /// What DNS says; `None` without `--service`.
+    pub dns: Option<DnsStatus>,
+    /// Sentences a person should read, gravest first; empty when all is well.
+    pub problems: Vec<String>,
+    /// The newest transitions, newest last.
+    pub transitions: Vec<Transition>,
+    /// What `/readyz` decides with.
+    pub readiness: Readiness,
+}
+
+/// What a hive is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Has not heard enough yet to take part.
+    Starting,
+    /// Has a leader.
+    Follower,
+    /// Has none and says so.
+    Candidate,
+    /// Leads.
+    Leader,
+    /// Was told to stop.
+    Draining,
+    /// Takes part without a Redis.
+    Witness,
+}
+
+impl Role {
+    /// The word used in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Starting => "starting",
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+            Role::Draining => "draining",
+            Role::Witness => "witness",
+        }
+    }
+}
+
+/// What a proxy does with clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouteKind {
+    /// Keeps them until a master is known.
+    Hold,
+    /// Connects them to the master.
+    Forward,
+    /// Turns them away.
+    Refuse,
+}
+
+/// The local Redis.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedisStatus {
+    /// It answers.
+    pub up: bool,
+    /// `master` or `replica`; `None` while unknown.
+    pub role: Option<String>,
+    /// The state of its copy: `blank`, `coming` or `complete`.
+    pub state: Option<String>,
+    /// Its run.
+    pub run_id: Option<String>,
+    /// Its stream.
+    pub replid: Option<String>,
+    /// `master_repl_offset`, bytes.
+    pub offset: u64,
+    /// Its replication link is up; always false for a master.
+    pub link_up: bool,
+    /// Bytes of the stream not yet received; 0 for the master, `None` while unknown.
+    pub lag_bytes: Option<u64>,
+    /// It holds a whole copy.
+    pub complete: bool,
+    /// Whole, and not behind what the leader stated after the link came up.
+    pub current: bool,
+}
+
+/// Another hive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its IP and peer port.
+    pub addr: SocketAddr,
+    /// What it said it is; `None` if it was never heard.
+    pub role: Option<Role>,
+    /// The highest epoch it has seen.
+    pub epoch: Option<u64>,
+    /// Milliseconds since its last frame.
+    pub last_heard_ms: Option<u64>,
+    /// The offset of its copy, bytes.
+    pub offset: Option<u64>,
+}
+
+/// The proxy of this hive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyStatus {
+    /// Clients connected now.
+    pub clients: u64,
+    /// Of them, held without a master.
+    pub held: u64,
+    /// Sessions moved to a new master since the start.
+    pub migrated: u64,
+}
+
+/// What DNS says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsStatus {
+    /// `complete`, `partly` or `failed`, of all services together; `pending` before the first answer.
+    pub outcome: String,
+    /// Milliseconds since that answer.
+    pub age_ms: u64,
+    /// The addresses in it.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Something that changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// When, as [`timestamp`] writes it.
+    pub at: String,
+    /// The epoch it led to.
+    pub epoch: u64,
+    /// The master before.
+    pub from: Option<SocketAddr>,
+    /// The master after.
+    pub to: Option<SocketAddr>,
+    /// What happened, one word.
+    pub kind: String,
+    /// Why, in words.
+    pub reason: String,
+    /// Milliseconds it took, where that means something.
+    pub took_ms: Option<u64>,
+}
+
+/// What `/readyz` decides with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// How long there has been no route to a live master, in milliseconds: 0 while there is one,
+    /// `None` if there never was one since the start.
+    pub routeless_ms: Option<u64>,
+    /// The local Redis was current once since its present run id appeared; true for a master
+    /// and for a witness.
+    pub was_current: bool,
+    /// This hive was told to stop.
+    pub draining: bool,
+}
+
+/// A wall clock's moment, milliseconds since the Unix epoch, as `2026-11-21T06:00:00.123Z`.
+pub fn timestamp(unix_ms: u64) -> String {
+    let (days, in_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
+    // Years that begin in March put the leap day at their end.
+    let shifted = days.saturating_add(719_468);
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let month_index = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
+    let (second, ms) = (in_day / 1000 % 60, in_day % 1000);
+    format!("{year:04}-{month:02}-{of_month:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checked with `date -u -d @SECONDS`.
+    #[test]
+    fn moments_are_written_as_dates() {
+        assert_eq!(timestamp(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(timestamp(951_782_400_001), "2000-02-29T00:00:00.001Z");
+        assert_eq!(timestamp(1_735_689_599_999), "2024-12-31T23:59:59.999Z");
+        assert_eq!(timestamp(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
+        assert!(!timestamp(u64::MAX).is_empty());
+    }
+}

@@ -1,0 +1,148 @@
+//! What the links count, and how often they complain.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::election::NodeId;
+
+/// How often one address is complained about.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+/// Addresses remembered as complained about; nobody fills the memory or the log with more.
+const MAX_COMPLAINTS: usize = 256;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Totals since the start, and the number of live links.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct PeerCounts {
+            /// Live links now.
+            pub links: usize,
+            $($(#[$doc])* pub $name: u64),*
+        }
+
+        #[derive(Default)]
+        pub(super) struct Counters {
+            $(pub(super) $name: Counter),*
+        }
+
+        impl Counters {
+            pub(super) fn snapshot(&self, links: usize) -> PeerCounts {
+                PeerCounts { links, $($name: self.$name.get()),* }
+            }
+        }
+    };
+}
+
+counters!(
+    /// Connections accepted.
+    accepted,
+    /// Connections tried.
+    dialled,
+    /// Hellos exchanged with a hive of this name and version.
+    greeted,
+    /// Frames received and passed on.
+    frames_in,
+    /// Frames written.
+    frames_out,
+    /// Bytes received after the hello.
+    bytes_in,
+    /// Bytes written after the hello.
+    bytes_out,
+    /// Frames for a hive without a link.
+    unsent,
+    /// Frames of a newer minor version that were skipped.
+    skipped,
+    /// Connections closed because the other side has another name or major version.
+    foreign,
+    /// Connections closed because of bytes that are no frame, or no frame of the one who sent it.
+    malformed,
+    /// Connections closed because the hello did not come in time.
+    mute,
+    /// Connections closed because there were too many.
+    turned_away,
+    /// Second connections between two hives.
+    duplicates,
+    /// Links closed because their queue was full.
+    overflowed,
+    /// Links closed because nothing was said on them for too long.
+    idle,
+);
+
+#[derive(Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Warns about an address once, then at most once a minute.
+#[derive(Default)]
+pub(super) struct Complaints(Mutex<BTreeMap<NodeId, Instant>>);
+
+impl Complaints {
+    /// One line about `who`, an address dialled or (port 0) one that connections come from.
+    pub(super) fn about(&self, who: NodeId, what: fmt::Arguments<'_>) {
+        if self.is_due(who, Instant::now()) {
+            if who.port == 0 {
+                tracing::warn!("peer port, connection from {}: {what}", who.ip);
+            } else {
+                tracing::warn!("peer {who}: {what}");
+            }
+        }
+    }
+
+    fn is_due(&self, who: NodeId, now: Instant) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.get(&who).is_some_and(|at| now.duration_since(*at) < COMPLAIN_EVERY) {
+            return false;
+        }
+        if last.len() >= MAX_COMPLAINTS {
+            last.retain(|_, at| now.duration_since(*at) < COMPLAIN_EVERY);
+        }
+        if last.len() >= MAX_COMPLAINTS && !last.contains_key(&who) {
+            return false;
+        }
+        last.insert(who, now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn address(n: u32) -> NodeId {
+        NodeId::new(Ipv4Addr::from_bits(n).into(), 0)
+    }
+
+    #[test]
+    fn complains_once_a_minute_about_each_address() {
+        let complaints = Complaints::default();
+        let start = Instant::now();
+        assert!(complaints.is_due(address(1), start));
+        assert!(complaints.is_due(address(2), start));
+        assert!(!complaints.is_due(address(1), start + Duration::from_secs(59)));
+        assert!(complaints.is_due(address(1), start + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_flood_of_addresses_fills_neither_memory_nor_log() {
+        let complaints = Complaints::default();
+        let start = Instant::now();
+        let lines = (0..10_000).filter(|n| complaints.is_due(address(*n), start)).count();
+        assert_eq!(lines, MAX_COMPLAINTS);
+        assert!(complaints.is_due(address(10_001), start + COMPLAIN_EVERY), "room after a minute");
+    }
+}

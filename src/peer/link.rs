@@ -1,0 +1,285 @@
+//! A link: one TCP connection between two hives, used in both directions.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::codec::{CodecError, HEADER_LEN, Header, decode_body};
+use super::hub::{Hub, Peer};
+use super::{accept, dial};
+use crate::election::{Frame, Input};
+
+/// Frames that may wait on a link, besides the newest state.
+const MAX_QUEUE: usize = 64;
+/// How long a retired connection stays open for the other side to retire it too. Without it the
+/// other side could see this one end before it knows the new one.
+const RETIRE_GRACE: Duration = Duration::from_millis(100);
+/// How long the other side may take to end a retired connection.
+const RETIRE_LIMIT: Duration = Duration::from_secs(1);
+/// A read buffer that grew above this is not kept.
+const KEEP_BUFFER: usize = 16 * 1024;
+/// How much a read asks for.
+const READ_CHUNK: usize = 4 * 1024;
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Posted {
+    /// It waits to be written.
+    Queued,
+    /// The connection is being given up.
+    Retired,
+    /// Too many wait already.
+    Overflow,
+}
+
+pub(super) struct Link {
+    pub(super) id: u64,
+    pub(super) peer: Peer,
+    /// Cuts the connection at once.
+    pub(super) cut: CancellationToken,
+    /// Who dialled, and which of its dials it was.
+    dialled: (Peer, u64),
+    /// Where the connection comes from or goes to.
+    remote: IpAddr,
+    /// The peer's minor version.
+    minor: u16,
+    /// When the last frame came, in milliseconds of the hub's time.
+    heard: AtomicU64,
+    retired: AtomicBool,
+    queue: Mutex<VecDeque<Waiting>>,
+    wake: Notify,
+}
+
+struct Waiting {
+    bytes: Bytes,
+    state: bool,
+}
+
+/// Why a connection ended.
+enum End {
+    Closed,
+    Broken(io::Error),
+    Malformed(CodecError),
+    Impostor,
+    Idle,
+    Stopped,
+}
+
+impl Link {
+    pub(super) fn new(
+        id: u64,
+        peer: Peer,
+        minor: u16,
+        dialled: (Peer, u64),
+        remote: IpAddr,
+        cut: CancellationToken,
+        now: Duration,
+    ) -> Link {
+        Link {
+            id,
+            peer,
+            cut,
+            dialled,
+            remote: remote.to_canonical(),
+            minor,
+            heard: AtomicU64::new(now.as_millis() as u64),
+            retired: AtomicBool::new(false),
+            queue: Mutex::new(VecDeque::new()),
+            wake: Notify::new(),
+        }
+    }
+
+    /// Whether this new connection takes the place of `old`. Both ends must find the same.
+    pub(super) fn beats(&self, old: &Link, now: Duration, silence: Duration) -> bool {
+        let heard = Duration::from_millis(old.heard.load(Ordering::Relaxed));
+        if now.saturating_sub(heard) > silence {
+            return true;
+        }
+        let (dialler, dial) = self.dialled;
+        let (old_dialler, old_dial) = old.dialled;
+        dialler < old_dialler || (dialler == old_dialler && dial > old_dial)
+    }
+
+    /// Takes over what waits on the connection that this one replaces.
+    pub(super) fn inherit(&self, old: &Link) {
+        self.waiting().append(&mut old.waiting());
+    }
+
+    /// Queues a frame. A state replaces one that still waits, at the end of the queue: frames
+    /// leave in the order of their numbers.
+    pub(super) fn post(&self, bytes: Bytes, state: bool) -> Posted {
+        if self.retired.load(Ordering::Relaxed) {
+            return Posted::Retired;
+        }
+        let mut queue = self.waiting();
+        if state {
+            queue.retain(|waiting| !waiting.state);
+        } else if queue.iter().filter(|waiting| !waiting.state).count() >= MAX_QUEUE {
+            return Posted::Overflow;
+        }
+        queue.push_back(Waiting { bytes, state });
+        drop(queue);
+        self.wake.notify_one();
+        Posted::Queued
+    }
+
+    /// Writes what waits, takes nothing more, and ends in good order.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the peer's address can be believed to lead back to it, so that a dial there tells
+    /// whether it lives. Nobody makes this hive dial a third one by naming it.
+    fn comes_from_its_address(&self) -> bool {
+        self.remote == self.peer.node.ip
+    }
+}
+
+/// Moves frames over an adopted connection until it ends; then tells the core, if it was the link.
+pub(super) async fn serve(hub: Arc<Hub>, stream: TcpStream, link: Arc<Link>) {
+    let end = tokio::select! {
+        end = exchange(&hub, stream, &link) => end,
+        () = link.cut.cancelled() => End::Stopped,
+    };
+    let was_link = hub.table().leave(&link);
+    note(&hub, &link, &end);
+    if !was_link || hub.stop.is_cancelled() {
+        return;
+    }
+    let Peer { node, incarnation } = link.peer;
+    if hub.report(Input::LinkDown { node, incarnation }).await {
+        let dialler_woken = hub.table().kick(link.peer);
+        if !dialler_woken && link.comes_from_its_address() {
+            dial::once(&hub, node);
+        }
+    }
+}
+
+async fn exchange(hub: &Arc<Hub>, mut stream: TcpStream, link: &Arc<Link>) -> End {
+    let (reader, writer) = stream.split();
+    let mut reading = std::pin::pin!(read_frames(hub, link, reader));
+    tokio::select! {
+        end = &mut reading => end,
+        written = write_frames(hub, link, writer) => match written {
+            Ok(()) => timeout(RETIRE_LIMIT, reading).await.unwrap_or(End::Closed),
+            Err(error) => End::Broken(error),
+        },
+    }
+}
+
+async fn read_frames(hub: &Hub, link: &Link, mut reader: ReadHalf<'_>) -> End {
+    let mut buffer = BytesMut::new();
+    let mut deadline = Instant::now() + hub.idle_limit();
+    loop {
+        loop {
+            let frame = match next_frame(&mut buffer, link.minor) {
+                Ok(Next::Frame(frame)) => frame,
+                Ok(Next::Skipped) => {
+                    hub.counters.skipped.add(1);
+                    continue;
+                }
+                Ok(Next::Incomplete) => break,
+                Err(error) => return End::Malformed(error),
+            };
+            if (frame.node, frame.incarnation) != (link.peer.node, link.peer.incarnation) {
+                return End::Impostor;
+            }
+            hub.counters.frames_in.add(1);
+            link.heard.store(hub.now().as_millis() as u64, Ordering::Relaxed);
+            if !hub.report(Input::Frame(frame)).await {
+                return End::Stopped;
+            }
+            deadline = Instant::now() + hub.idle_limit();
+        }
+        if buffer.is_empty() && buffer.capacity() > KEEP_BUFFER {
+            buffer = BytesMut::new();
+        }
+        buffer.reserve(READ_CHUNK);
+        match timeout_at(deadline, reader.read_buf(&mut buffer)).await {
+            Ok(Ok(0)) => return End::Closed,
+            Ok(Ok(count)) => hub.counters.bytes_in.add(count as u64),
+            Ok(Err(error)) => return End::Broken(error),
+            Err(_) => return End::Idle,
+        }
+    }
+}
+
+enum Next {
+    Frame(Box<Frame>),
+    Skipped,
+    Incomplete,
+}
+
+/// Takes a whole frame off the buffer. What is wrong with a header is seen before its body came.
+fn next_frame(buffer: &mut BytesMut, minor: u16) -> Result<Next, CodecError> {
+    let Some(header) = buffer.first_chunk::<HEADER_LEN>() else {
+        return Ok(Next::Incomplete);
+    };
+    let header = Header::parse(header)?;
+    let Some(body) = buffer.get(HEADER_LEN..HEADER_LEN + header.len) else {
+        return Ok(Next::Incomplete);
+    };
+    let frame = decode_body(header.kind, body, minor)?;
+    buffer.advance(HEADER_LEN + header.len);
+    Ok(frame.map_or(Next::Skipped, |frame| Next::Frame(Box::new(frame))))
+}
+
+/// Writes what is posted. Returns when the link is retired and everything is written.
+async fn write_frames(hub: &Hub, link: &Link, mut writer: WriteHalf<'_>) -> io::Result<()> {
+    loop {
+        let next = link.waiting().pop_front();
+        match next {
+            Some(Waiting { bytes, .. }) => {
+                timeout(hub.idle_limit(), writer.write_all(&bytes)).await??;
+                hub.counters.frames_out.add(1);
+                hub.counters.bytes_out.add(bytes.len() as u64);
+            }
+            None if link.retired.load(Ordering::Relaxed) => break,
+            None => link.wake.notified().await,
+        }
+    }
+    tokio::select! {
+        () = sleep(RETIRE_GRACE) => {}
+        () = hub.stop.cancelled() => {}
+    }
+    timeout(hub.idle_limit(), writer.shutdown()).await?
+}
+
+/// Counts and tells how a connection ended.
+fn note(hub: &Hub, link: &Link, end: &End) {
+    let who = link.peer.node;
+    match end {
+        End::Closed => tracing::debug!("peer {who}: the link was closed"),
+        End::Stopped => tracing::debug!("peer {who}: the link was cut"),
+        End::Broken(error) => tracing::debug!("peer {who}: the link broke: {error}"),
+        End::Idle => {
+            hub.counters.idle.add(1);
+            tracing::debug!("peer {who}: nothing was said on the link, closed");
+        }
+        End::Malformed(error) => {
+            hub.counters.malformed.add(1);
+            hub.complaints.about(who, format_args!("{error}, link closed"));
+        }
+        End::Impostor => {
+            hub.counters.malformed.add(1);
+            let from = accept::source(link.remote);
+            hub.complaints.about(from, format_args!("frame in another hive's name, link closed"));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The data plane: takes clients and carries their bytes to the current master.
+//!
+//! It has threads of its own: one that accepts and a few workers, each with a single-threaded
+//! runtime. The control plane steers it through [`Proxy`] and never touches a client's byte.
+//!
+//! ```text
+//! control plane --Proxy::route, ::touch--> route.rs, gate.rs (what every thread may do now)
+//! accept.rs --socket--> worker.rs --task--> session.rs (held, connecting, turned away) --> relay.rs
+//! ```
+//!
+//! Two checks stand before every write, both on memory shared by all threads: that the connection
+//! belongs to the current generation of routes, and that the control plane has shown life lately.
+
+mod accept;
+mod gate;
+mod relay;
+mod route;
+mod session;
+mod socket;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::election;
+use accept::Acceptor;
+use gate::Gate;
+use route::Routes;
+use worker::{Desk, Shared};
+
+/// What the data plane is started with.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    /// Where clients connect to: usually one address, `[::]:6380` (which takes IPv4 too) or
+    /// `0.0.0.0:6380`. With port 0 the system chooses, see [`Proxy::addresses`].
+    pub listen: Vec<SocketAddr>,
+    /// `--proxy-threads`: worker threads; 0 counts as 1.
+    pub threads: usize,
+    /// `--hold-timeout`: how long a client waits for a master before it gets an error.
+    pub hold_timeout: Duration,
+    /// `--max-clients`: clients at one time, held ones included; further ones get an error.
+    pub max_clients: usize,
+    /// Whether bytes are passed on only until the moment given to [`Proxy::touch`].
+    pub freshness: bool,
+}
+
+/// Why the data plane did not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// An address could not be listened on: taken, not of this machine, or of an address family
+    /// this machine lacks (then try the other family).
+    #[error("cannot listen for clients on {addr}: {source} (--proxy-port, --bind)")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A thread or its runtime could not be started.
+    #[error("cannot start a proxy thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Figures of all threads together, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Clients connected now.
+    pub clients: u64,
+    /// Of these, clients that wait for a master.
+    pub held: u64,
+    /// Connections accepted, those over the limit included.
+    pub accepted_total: u64,
+    /// Clients that were sent an error and closed.
+    pub refused_total: u64,
+    /// Sessions cut because the route changed.
+    pub cut_total: u64,
+    /// Bytes passed on from clients to masters.
+    pub bytes_up: u64,
+    /// Bytes passed on from masters to clients.
+    pub bytes_down: u64,
+}
+
+/// Called once for every id given to [`Proxy::route`], from a proxy thread; must not block.
+pub type Routed = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// Starts the data plane. It holds all clients until the first [`Proxy::route`].
+///
+/// `routed` is called with the id of a route, in the order of the calls of [`Proxy::route`], as
+/// soon as no thread can forward anything by an older route any more.
+///
+/// # Errors
+///
+/// [`ProxyError::Listen`] names the address that is taken.
+pub fn start(settings: ProxySettings, routed: Routed) -> Result<Proxy, ProxyError> {
+    let listeners = accept::listen(&settings.listen)?;
+    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    let (desks, inboxes) = Desk::rows(settings.threads.max(1));
+    let shared = Arc::new(Shared {
+        routes: Routes::new(desks.len(), routed),
+        gate: Gate::new(settings.freshness),
+        settings,
+        desks,
+        tally: Default::default(),
+        stop: CancellationToken::new(),
+    });
+    // From here on a failure drops `proxy`, which stops what was started.
+    let proxy = Proxy { shared, addresses, threads: Mutex::default(), acceptor: Mutex::default() };
+    for (index, inbox) in inboxes.into_iter().enumerate() {
+        let thread = worker::spawn(proxy.shared.clone(), index, inbox);
+        proxy.keep(thread.map_err(ProxyError::Thread)?);
+    }
+    let acceptor = Acceptor::spawn(listeners, &proxy.shared).map_err(ProxyError::Thread)?;
+    *proxy.acceptor.lock().unwrap_or_else(PoisonError::into_inner) = Some(acceptor);
+    Ok(proxy)
+}
+
+/// The running data plane. Dropping it is [`Proxy::shutdown`].
+pub struct Proxy {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    acceptor: Mutex<Option<Acceptor>>,
+}
+
+impl Proxy {
+    /// The addresses listened on, with the ports the system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Sets the route of all threads. From the return of this call no thread begins to pass on a
+    /// byte by an older route; `routed(id)` follows when none is still at it, within milliseconds.
+    ///
+    /// Sessions stay when the new route forwards to the same run of the same master; all others
+    /// are cut. A route of a lower epoch than one seen before is ignored, and confirmed.
+    pub fn route(&self, id: u64, route: election::Route) {
+        self.shared.routes.set(id, route);
+        self.shared.ring();
+        if self.shared.stop.is_cancelled() {
+            self.shared.routes.confirm_all();
+        }
+    }
+
+    /// The control plane's sign of life: bytes are passed on, in both directions, only before
+    /// `until`. Replaces what an earlier call said, also when that was later.
+    pub fn touch(&self, until: Instant) {
+        self.shared.gate.touch(until);
+        self.shared.desks.iter().for_each(Desk::touched);
+    }
+
+    /// The figures now.
+    pub fn counters(&self) -> Counters {
+        self.shared.counters()
+    }
+
+    /// Closes the listening sockets. Connections already queued there are still taken.
+    pub fn stop_accepting(&self) {
+        let acceptor = self.acceptor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(acceptor) = acceptor {
+            acceptor.stop();
+        }
+    }
+
+    /// Cuts every client and ends all threads. Routes not yet confirmed are confirmed.
+    pub fn shutdown(&self) {
+        self.stop_accepting();
+        self.shared.stop.cancel();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a proxy thread ended by a panic");
+            }
+        }
+        self.shared.routes.confirm_all();
+    }
+
+    fn keep(&self, thread: JoinHandle<()>) {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl Shared {
+    fn counters(&self) -> Counters {
+        let mut sum = Counters {
+            clients: self.tally.clients.load(Ordering::Relaxed) as u64,
+            accepted_total: self.tally.accepted.load(Ordering::Relaxed),
+            refused_total: self.tally.refused.load(Ordering::Relaxed),
+            ..Counters::default()
+        };
+        for desk in &self.desks {
+            sum.held += desk.tally.held.get();
+            sum.refused_total += desk.tally.refused.get();
+            sum.cut_total += desk.tally.cut.get();
+            sum.bytes_up += desk.tally.up.get();
+            sum.bytes_down += desk.tally.down.get();
+        }
+        sum
+    }
+}

@@ -1,0 +1,220 @@
+//! The route all threads go by, and who has confirmed it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::Routed;
+use crate::election::{Epoch, Route};
+
+/// A route as the threads see it.
+#[derive(Debug)]
+pub(super) struct Current {
+    /// Sessions live in one generation. It changes with every route that is not to the same run
+    /// of the same master as the one before.
+    pub(super) generation: u64,
+    /// What to do with clients.
+    pub(super) route: Route,
+    /// Since when there has been a route of this kind.
+    pub(super) since: Instant,
+}
+
+/// The route, shared by the control plane, which sets it, and the workers, which confirm it.
+pub(super) struct Routes {
+    /// That of the newest route. Read before every write, so that a change holds for all threads
+    /// at once, before they are told of it.
+    generation: AtomicU64,
+    newest: Mutex<Newest>,
+    confirms: Mutex<Confirms>,
+    routed: Routed,
+}
+
+struct Newest {
+    current: Arc<Current>,
+    /// The highest epoch ever forwarded to.
+    epoch: Epoch,
+    /// Counts all routes given, ignored ones too.
+    count: u64,
+}
+
+struct Confirms {
+    /// Routes not yet confirmed by all, oldest first: their count and the driver's id.
+    waiting: VecDeque<(u64, u64)>,
+    /// What each worker has confirmed.
+    applied: Vec<u64>,
+    /// Somebody is at calling `routed`: keeps the calls in order without holding the lock.
+    calling: bool,
+}
+
+impl Routes {
+    /// Holds everybody, for this many workers.
+    pub(super) fn new(workers: usize, routed: Routed) -> Routes {
+        let current = Current { generation: 0, route: Route::Hold, since: Instant::now() };
+        Routes {
+            generation: AtomicU64::new(0),
+            newest: Mutex::new(Newest {
+                current: Arc::new(current),
+                epoch: Epoch::default(),
+                count: 0,
+            }),
+            confirms: Mutex::new(Confirms {
+                waiting: VecDeque::new(),
+                applied: vec![0; workers],
+                calling: false,
+            }),
+            routed,
+        }
+    }
+
+    /// Makes `route` the newest, unless it is of an older epoch. The workers have to be told.
+    pub(super) fn set(&self, id: u64, route: Route) {
+        let mut newest = lock(&self.newest);
+        newest.count += 1;
+        let outdated = matches!(&route, Route::Forward { epoch, .. } if *epoch < newest.epoch);
+        if !outdated {
+            if let Route::Forward { epoch, .. } = &route {
+                newest.epoch = *epoch;
+            }
+            let old = &newest.current;
+            let (generation, since) = if continues(&old.route, &route) {
+                (old.generation, old.since)
+            } else {
+                (old.generation + 1, Instant::now())
+            };
+            newest.current = Arc::new(Current { generation, route, since });
+            // SeqCst here and in `generation`: what a worker writes after this moment it writes
+            // by the new generation; what it wrote before, it has written when it confirms.
+            self.generation.store(generation, Ordering::SeqCst);
+        }
+        lock(&self.confirms).waiting.push_back((newest.count, id));
+    }
+
+    /// The generation that may pass on bytes.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// The newest route, and the count to confirm it with.
+    pub(super) fn newest(&self) -> (u64, Arc<Current>) {
+        let newest = lock(&self.newest);
+        (newest.count, newest.current.clone())
+    }
+
+    /// Worker `index` goes by the route with this count or a newer one.
+    pub(super) fn confirm(&self, index: usize, count: u64) {
+        let mut confirms = lock(&self.confirms);
+        if let Some(applied) = confirms.applied.get_mut(index) {
+            *applied = count.max(*applied);
+        }
+        self.call(confirms);
+    }
+
+    /// All workers have ended.
+    pub(super) fn confirm_all(&self) {
+        let mut confirms = lock(&self.confirms);
+        confirms.applied.fill(u64::MAX);
+        self.call(confirms);
+    }
+
+    fn call<'a>(&'a self, mut confirms: MutexGuard<'a, Confirms>) {
+        if confirms.calling {
+            return;
+        }
+        confirms.calling = true;
+        while let Some(id) = confirms.next() {
+            drop(confirms);
+            (self.routed)(id);
+            confirms = lock(&self.confirms);
+        }
+        confirms.calling = false;
+    }
+}
+
+impl Confirms {
+    fn next(&mut self) -> Option<u64> {
+        let all = self.applied.iter().copied().min().unwrap_or(u64::MAX);
+        let (count, id) = self.waiting.front().copied()?;
+        (count <= all).then(|| self.waiting.pop_front())?;
+        Some(id)
+    }
+}
+
+/// Whether sessions live on from one route to the next. The epoch does not matter: the master does.
+fn continues(old: &Route, new: &Route) -> bool {
+    match (old, new) {
+        (
+            Route::Forward { master: a, run_id: x, .. },
+            Route::Forward { master: b, run_id: y, .. },
+        ) => a == b && x == y,
+        (Route::Hold, Route::Hold) | (Route::Refuse { .. }, Route::Refuse { .. }) => true,
+        _ => false,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::election::{Id, RedisAddr};
+    use std::net::Ipv4Addr;
+
+    fn forward(epoch: u64, port: u16, run: u8) -> Route {
+        Route::Forward {
+            epoch: Epoch(epoch),
+            master: RedisAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+            run_id: Id([run; 20]),
+        }
+    }
+
+    fn routes(workers: usize) -> (Routes, Arc<Mutex<Vec<u64>>>) {
+        let called: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let list = called.clone();
+        (Routes::new(workers, Arc::new(move |id| lock(&list).push(id))), called)
+    }
+
+    /// The generation moves exactly when the master or its run does, or there is none any more.
+    #[test]
+    fn a_generation_is_one_run_of_one_master() {
+        let (routes, _) = routes(1);
+        let steps = [
+            (Route::Hold, 0),
+            (forward(3, 1, 1), 1),
+            (forward(4, 1, 1), 1),
+            (forward(4, 2, 1), 2),
+            (forward(5, 2, 2), 3),
+            (forward(4, 9, 9), 3),
+            (Route::Hold, 4),
+            (forward(4, 9, 9), 4),
+            (forward(5, 2, 2), 5),
+            (Route::Refuse { reason: "x".into() }, 6),
+            (Route::Refuse { reason: "y".into() }, 6),
+        ];
+        for (step, (route, generation)) in steps.into_iter().enumerate() {
+            routes.set(0, route);
+            assert_eq!(routes.generation(), generation, "step {step}");
+            assert_eq!(routes.newest().1.generation, generation, "step {step}");
+        }
+    }
+
+    /// Every id is called once, in order, when the slowest worker has confirmed it.
+    #[test]
+    fn all_workers_confirm_before_the_driver_hears() {
+        let (routes, called) = routes(2);
+        routes.set(10, forward(5, 1, 1));
+        routes.set(11, forward(4, 2, 2));
+        routes.confirm(0, 2);
+        assert_eq!(*lock(&called), []);
+        routes.confirm(1, 1);
+        assert_eq!(*lock(&called), [10]);
+        routes.set(12, Route::Hold);
+        routes.confirm(1, 3);
+        assert_eq!(*lock(&called), [10, 11]);
+        routes.confirm(0, 3);
+        routes.confirm(0, 3);
+        assert_eq!(*lock(&called), [10, 11, 12]);
+    }
+}

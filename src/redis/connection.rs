@@ -1,0 +1,294 @@
+//! One connection to one Redis: our own socket under the `redis` crate's multiplexer, with the run
+//! id read on it. It is never re-dialled behind anybody's back, its end is seen at once, and it is
+//! always closed by RST (`SO_LINGER 0`).
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
+use secrecy::{ExposeSecret, SecretString};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::election::RedisAddr;
+
+/// Longest time a TCP connect may take before the address counts as silent.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The most bytes one answer may have. `INFO` is about 8 KiB; whatever sends more is no Redis, and
+/// must not fill this process's memory.
+const ANSWER_MAX: usize = 1 << 20;
+
+/// Where a Redis listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// An IP address, or a name that is resolved at every dial.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl From<RedisAddr> for Endpoint {
+    fn from(addr: RedisAddr) -> Endpoint {
+        Endpoint { host: addr.ip.to_string(), port: addr.port }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// How to open a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Dialer {
+    pub endpoint: Endpoint,
+    pub username: Option<String>,
+    pub password: Option<SecretString>,
+    /// For `CLIENT SETNAME`.
+    pub client_name: String,
+}
+
+/// How a dial failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DialError {
+    /// Nothing listens there.
+    Refused,
+    /// No answer, no way there, or the name does not resolve.
+    Unreachable,
+}
+
+/// What came back on a question.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Answer {
+    /// A string: `OK`, or the body of `INFO`.
+    Text(String),
+    /// A list of strings, as `CONFIG GET` answers.
+    List(Vec<String>),
+    /// `-BUSY` or `-LOADING`: alive, ask again.
+    Busy,
+    /// The credentials or their rights do not suffice (`NOAUTH`, `WRONGPASS`, `NOPERM`).
+    Denied(String),
+    /// Any other error, as Redis words it.
+    Error(String),
+    /// Not what a Redis answers.
+    Foreign,
+    /// The connection ended before the answer.
+    Broken,
+}
+
+/// An open connection. Dropping the last handle of it resets it.
+pub(super) struct Link {
+    connection: MultiplexedConnection,
+    budget: Arc<AtomicUsize>,
+    end: CancellationToken,
+}
+
+impl Dialer {
+    /// Opens a connection; nothing is said on it yet.
+    pub async fn connect(&self) -> Result<Arc<Link>, DialError> {
+        let stream = timeout(CONNECT_TIMEOUT, self.tcp()).await;
+        let stream = stream.unwrap_or(Err(DialError::Unreachable))?;
+        // Both only fail on a socket that is dead already, which the first read will tell.
+        let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        Link::new(stream).await.map_err(|_| DialError::Unreachable)
+    }
+
+    async fn tcp(&self) -> Result<TcpStream, DialError> {
+        let Endpoint { host, port } = &self.endpoint;
+        let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+            Ok(ip) => vec![SocketAddr::new(ip, *port)],
+            Err(_) => match lookup_host((host.as_str(), *port)).await {
+                Ok(found) => found.take(16).collect(),
+                Err(_) => return Err(DialError::Unreachable),
+            },
+        };
+        match TcpStream::connect(addresses.as_slice()).await {
+            Ok(stream) => Ok(stream),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Err(DialError::Refused)
+            }
+            Err(_) => Err(DialError::Unreachable),
+        }
+    }
+
+    /// Logs in and asks who is there: the answer to the first `INFO`, or why it did not come to that.
+    pub async fn introduce(&self, link: &Link) -> Answer {
+        match self.log_in(link).await {
+            None => link.info().await,
+            Some(refusal) => refusal,
+        }
+    }
+
+    /// `AUTH` and `CLIENT SETNAME`; `None` when the way is free.
+    pub async fn log_in(&self, link: &Link) -> Option<Answer> {
+        if let Some(password) = &self.password {
+            let mut auth = redis::cmd("AUTH");
+            if let Some(username) = &self.username {
+                auth.arg(username);
+            }
+            auth.arg(password.expose_secret());
+            match link.ask(&auth).await {
+                Answer::Text(_) => {}
+                Answer::Error(text) | Answer::Denied(text) => return Some(Answer::Denied(text)),
+                other => return Some(other),
+            }
+        }
+        // Only a name for people: a Redis that is busy or forbids it is no worse for it.
+        let name = redis::cmd("CLIENT").arg("SETNAME").arg(&self.client_name).clone();
+        match link.ask(&name).await {
+            Answer::Broken => Some(Answer::Broken),
+            Answer::Foreign => Some(Answer::Foreign),
+            _ => None,
+        }
+    }
+}
+
+impl Link {
+    async fn new(stream: TcpStream) -> redis::RedisResult<Arc<Link>> {
+        let budget = Arc::new(AtomicUsize::new(ANSWER_MAX));
+        let stream = Guarded { stream, budget: budget.clone() };
+        // Nothing is sent by the crate itself: logging in is a question like every other one.
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(&info, stream, config).await?;
+        let end = CancellationToken::new();
+        let ended = end.clone();
+        tokio::spawn(async move {
+            ended.run_until_cancelled(driver).await;
+            ended.cancel();
+        });
+        Ok(Arc::new(Link { connection, budget, end }))
+    }
+
+    /// Sends one command and waits for its answer, without a deadline. Commands are sent in the
+    /// order in which these futures are first polled; dropping one does not take its command back.
+    pub async fn ask(&self, command: &Cmd) -> Answer {
+        self.budget.store(ANSWER_MAX, Ordering::Relaxed);
+        let mut connection = self.connection.clone();
+        // When the connection ends, its driver is dropped, and with it every answer still awaited.
+        match connection.send_packed_command(command).await {
+            Ok(value) => read(value),
+            Err(error) if error.kind() == redis::ErrorKind::Parse => Answer::Foreign,
+            Err(_) => Answer::Broken,
+        }
+    }
+
+    /// Asks `INFO`.
+    pub async fn info(&self) -> Answer {
+        self.ask(&redis::cmd("INFO")).await
+    }
+
+    /// Completes when the connection has ended.
+    pub async fn ended(&self) {
+        self.end.cancelled().await;
+    }
+
+    /// Whether it has.
+    pub fn is_over(&self) -> bool {
+        self.end.is_cancelled()
+    }
+
+    /// Resets the connection for everybody who holds it.
+    pub fn reset(&self) {
+        self.end.cancel();
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
+/// What is told of a text that Redis wrote: its first 200 characters, without control characters.
+pub(super) fn short(text: &str) -> String {
+    text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn read(value: Value) -> Answer {
+    match value {
+        Value::Okay => Answer::Text("OK".to_owned()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Answer::Text(text),
+        Value::BulkString(bytes) => Answer::Text(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::Array(items) => {
+            let text = |item| match read(item) {
+                Answer::Text(text) => Some(text),
+                _ => None,
+            };
+            items.into_iter().map(text).collect::<Option<_>>().map_or(Answer::Foreign, Answer::List)
+        }
+        Value::ServerError(error) => {
+            let text = match error.details() {
+                Some(details) => short(&format!("{} {details}", error.code())),
+                None => short(error.code()),
+            };
+            match error.code() {
+                "BUSY" | "LOADING" => Answer::Busy,
+                "NOAUTH" | "WRONGPASS" | "NOPERM" => Answer::Denied(text),
+                _ => Answer::Error(text),
+            }
+        }
+        _ => Answer::Foreign,
+    }
+}
+
+/// The socket with a cap on what one answer may bring.
+struct Guarded {
+    stream: TcpStream,
+    budget: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let read = buf.filled().len().saturating_sub(before);
+        let left = self.budget.load(Ordering::Relaxed);
+        if read > left {
+            let reason = "the answer is longer than any of a Redis";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
+        }
+        self.budget.store(left - read, Ordering::Relaxed);
+        result
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,538 @@
+//! Keeps one identified connection to one Redis and tells what is seen over it, at every change and
+//! every heartbeat. The loop never waits for Redis without hearing its commands.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Answer, DialError, Dialer, Link};
+use super::fence;
+use super::info::Info;
+use super::settings::Facts;
+use crate::election::{Input, OrderError, Passport, RedisAddr, RedisOrder, RedisView, RunId};
+
+/// A Redis that has not answered for this long is silent.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a spare connection to a silent Redis is kept before another one is tried. A stopped
+/// process never takes them out of its kernel's queue, so there must not be many.
+const SPARE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How soon an order is repeated to a Redis that is busy or loading.
+const BUSY_RETRY: Duration = Duration::from_millis(20);
+/// How soon an address that refused the credentials, or is no Redis, is tried again.
+const UNFIT_RETRY: Duration = Duration::from_secs(1);
+/// New connections that are tried at once when one after another ends without an answer.
+const RETRIES_AT_ONCE: u32 = 3;
+
+pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a keeper is told.
+pub(super) enum Command {
+    Order(Job),
+    Fence { run_id: RunId, to: RedisAddr, lifted: CancellationToken },
+    Probe { until: Instant },
+    ServeStale,
+}
+
+/// An order that has not ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Job {
+    pub id: u64,
+    pub run_id: RunId,
+    pub order: RedisOrder,
+    /// When it has failed for want of any answer.
+    pub until: Instant,
+}
+
+/// Whose connection is kept, and what only that one does.
+pub(super) enum Charge {
+    /// The local Redis.
+    Local(Box<Local>),
+    /// A remote master.
+    Watched(RedisAddr),
+}
+
+/// What is kept for the local Redis alone.
+pub(super) struct Local {
+    pub facts: watch::Sender<Facts>,
+    pub redis_timeout: Duration,
+    /// Stale data may be served by this run.
+    pub stale: Stale,
+}
+
+/// `replica-serve-stale-data yes`, asked for once a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stale {
+    Refused,
+    Wanted,
+    Served,
+}
+
+/// How a wait ended.
+pub(super) enum Attended<T> {
+    Done(T),
+    Late,
+    /// Something was asked for that cannot wait.
+    Interrupted,
+    /// Nobody needs this keeper any more.
+    Stop,
+}
+
+/// What a question, with or without a dial before it, brought.
+enum Contact {
+    Refused,
+    Unreachable,
+    Answered(Arc<Link>, Answer),
+}
+
+pub(super) struct Keeper {
+    pub dialer: Dialer,
+    pub heartbeat: Duration,
+    pub charge: Charge,
+    pub inputs: mpsc::Sender<Input>,
+    pub commands: mpsc::UnboundedReceiver<Command>,
+    pub link: Option<Arc<Link>>,
+    /// The run whose id was read on `link`.
+    pub run: Option<RunId>,
+    pub job: Option<Job>,
+    view: Option<RedisView>,
+    /// The last passport, which tells what a silent or busy Redis was.
+    pub passport: Option<Passport>,
+    /// The run whose settings were looked at.
+    met: Option<RunId>,
+    probes: VecDeque<Instant>,
+    next_beat: Instant,
+    ended_in_a_row: u32,
+    stop: bool,
+}
+
+impl Keeper {
+    pub fn new(
+        dialer: Dialer,
+        heartbeat: Duration,
+        charge: Charge,
+        inputs: mpsc::Sender<Input>,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Keeper {
+        Keeper {
+            dialer,
+            heartbeat,
+            charge,
+            inputs,
+            commands,
+            link: None,
+            run: None,
+            job: None,
+            view: None,
+            passport: None,
+            met: None,
+            probes: VecDeque::new(),
+            next_beat: Instant::now(),
+            ended_in_a_row: 0,
+            stop: false,
+        }
+    }
+
+    /// Runs until its commands' sender is gone, or nobody takes its inputs.
+    pub async fn run(mut self) {
+        while !self.stop {
+            let pause = self.turn().await;
+            if self.stop || pause.is_zero() {
+                continue;
+            }
+            let until = Instant::now() + pause;
+            let link = self.link.clone();
+            let end = async {
+                match &link {
+                    Some(link) => link.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
+            // However the wait ends, the next turn follows.
+            self.attend(until, end).await;
+        }
+    }
+
+    /// One question and what follows from its answer. Returns how long to wait for the next one.
+    async fn turn(&mut self) -> Duration {
+        let asked = Instant::now();
+        match self.question().await {
+            None => Duration::ZERO,
+            Some(Contact::Refused) => {
+                self.lose_link();
+                self.tell_once(RedisView::Gone).await;
+                self.problem(Some(format!("Nothing listens on {}.", self.dialer.endpoint)));
+                self.fail_job(OrderError::Gone).await;
+                self.heartbeat / 4
+            }
+            Some(Contact::Unreachable) => {
+                self.lose_link();
+                self.tell_once(RedisView::Silent).await;
+                self.problem(Some(format!("There is no way to {}.", self.dialer.endpoint)));
+                self.heartbeat
+            }
+            Some(Contact::Answered(link, answer)) => {
+                if !self.link.as_ref().is_some_and(|old| Arc::ptr_eq(old, &link)) {
+                    self.run = None;
+                }
+                self.link = Some(link);
+                self.judge(answer, asked).await
+            }
+        }
+    }
+
+    /// Asks who is there, over the connection or a new one. `None` when the keeper was stopped.
+    async fn question(&mut self) -> Option<Contact> {
+        let link = self.link.clone().filter(|link| !link.is_over());
+        if link.is_none() {
+            self.lose_link();
+        }
+        let mut question = match link {
+            Some(link) => ask(link),
+            None => contact(self.dialer.clone()),
+        };
+        let mut until = Instant::now() + ANSWER_TIMEOUT;
+        let mut spare: Option<BoxFuture<Contact>> = None;
+        loop {
+            let either = async {
+                match spare.as_mut() {
+                    None => (true, question.as_mut().await),
+                    Some(spare) => tokio::select! { biased;
+                        first = question.as_mut() => (true, first),
+                        second = spare.as_mut() => (false, second),
+                    },
+                }
+            };
+            match self.attend(until, either).await {
+                Attended::Stop => return None,
+                Attended::Interrupted => {}
+                Attended::Late => {
+                    self.tell(RedisView::Silent).await;
+                    self.problem(Some(format!("{} does not answer.", self.dialer.endpoint)));
+                    spare = Some(contact(self.dialer.clone()));
+                    until = Instant::now() + SPARE_TIMEOUT;
+                }
+                Attended::Done((true, found)) => return Some(found),
+                Attended::Done((
+                    false,
+                    Contact::Unreachable | Contact::Answered(_, Answer::Broken),
+                )) => {
+                    // The silent connection stands; the next spare one is tried a heartbeat later.
+                    spare = None;
+                    until = Instant::now() + self.heartbeat;
+                }
+                Attended::Done((false, found)) => return Some(found),
+            }
+        }
+    }
+
+    async fn judge(&mut self, answer: Answer, asked: Instant) -> Duration {
+        if answer == Answer::Broken {
+            self.lose_link();
+            self.ended_in_a_row += 1;
+            if self.ended_in_a_row <= RETRIES_AT_ONCE {
+                return Duration::ZERO;
+            }
+            self.tell_once(RedisView::Silent).await;
+            let endpoint = &self.dialer.endpoint;
+            self.problem(Some(format!("{endpoint} closes every connection without an answer.")));
+            return self.heartbeat / 4;
+        }
+        self.ended_in_a_row = 0;
+        let (view, info, problem) = view_of(&answer);
+        self.problem(problem);
+        match info {
+            Some(info) => {
+                if !self.meet(&info).await {
+                    return Duration::ZERO;
+                }
+                self.tell(view).await;
+                self.next_beat = asked + self.heartbeat;
+                self.serve_stale().await;
+                self.work().await
+            }
+            None if view == RedisView::Busy => {
+                self.extend_job();
+                self.tell_once(view).await;
+                self.pause_from(asked)
+            }
+            None => {
+                self.lose_link();
+                self.tell(view).await;
+                self.fail_job(OrderError::Refused("this is not a Redis that can be used".into()))
+                    .await;
+                UNFIT_RETRY
+            }
+        }
+    }
+
+    /// Takes note of who answered. `false` when the connection was lost over it.
+    async fn meet(&mut self, info: &Info) -> bool {
+        let run = info.passport.run_id;
+        self.run = Some(run);
+        self.passport = Some(info.passport);
+        let Charge::Local(local) = &mut self.charge else { return true };
+        if self.met == Some(run) {
+            return true;
+        }
+        local.stale = Stale::Refused;
+        let (Some(link), timeout) = (self.link.clone(), local.redis_timeout) else { return false };
+        let (dialer, info) = (self.dialer.clone(), info.clone());
+        let look =
+            async move { super::settings::first_contact(&link, &dialer, &info, timeout).await };
+        match self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(look)).await {
+            Attended::Done(Some(mut facts)) => {
+                self.met = Some(run);
+                if let Charge::Local(local) = &mut self.charge {
+                    facts.problems.clone_from(&local.facts.borrow().problems);
+                    local.facts.send_replace(facts);
+                }
+            }
+            // It became busy or silent in the middle: its settings are looked at next time.
+            Attended::Done(None) | Attended::Late | Attended::Interrupted => {}
+            Attended::Stop => return false,
+        }
+        true
+    }
+
+    async fn serve_stale(&mut self) {
+        let (Charge::Local(local), Some(link)) = (&mut self.charge, self.link.clone()) else {
+            return;
+        };
+        if local.stale != Stale::Wanted {
+            return;
+        }
+        let set =
+            async move { super::settings::set(&link, "replica-serve-stale-data", "yes").await };
+        let done = self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(set)).await;
+        if let (Charge::Local(local), Attended::Done(Some(result))) = (&mut self.charge, done) {
+            local.stale = Stale::Served;
+            if let Err(text) = result {
+                local.facts.send_modify(|facts| {
+                    facts.warnings.push(format!(
+                        "Redis refused CONFIG SET replica-serve-stale-data yes: {text}"
+                    ));
+                });
+            }
+        }
+    }
+
+    /// Waits for `what` until `until`, doing meanwhile what cannot wait: it takes commands, repeats a
+    /// view that is no answer every heartbeat, and ends orders and probes whose time is up.
+    pub async fn attend<T>(
+        &mut self,
+        until: Instant,
+        what: impl Future<Output = T>,
+    ) -> Attended<T> {
+        let mut what = std::pin::pin!(what);
+        loop {
+            let wake = [Some(until), self.beat(), self.job.map(|job| job.until)];
+            let wake = wake.into_iter().flatten().chain(self.probes.front().copied()).min();
+            tokio::select! { biased;
+                done = what.as_mut() => return Attended::Done(done),
+                command = self.commands.recv() => match command {
+                    None => {
+                        self.stop = true;
+                        return Attended::Stop;
+                    }
+                    Some(command) => if self.take(command) {
+                        return Attended::Interrupted;
+                    }
+                },
+                () = sleep_until(wake.unwrap_or(until)) => {}
+            }
+            let now = Instant::now();
+            self.expire(now).await;
+            if self.stop {
+                return Attended::Stop;
+            }
+            if now >= until {
+                return Attended::Late;
+            }
+        }
+    }
+
+    /// When a view that no answer repeats is told again.
+    fn beat(&self) -> Option<Instant> {
+        let view = self.view?;
+        (!matches!(view, RedisView::Up(_) | RedisView::Busy)).then_some(self.next_beat)
+    }
+
+    async fn expire(&mut self, now: Instant) {
+        if self.beat().is_some_and(|beat| now >= beat)
+            && let Some(view) = self.view
+        {
+            self.tell(view).await;
+        }
+        if self.job.is_some_and(|job| now >= job.until) {
+            let error = match self.view {
+                Some(RedisView::Gone) => OrderError::Gone,
+                _ => OrderError::Silent,
+            };
+            self.fail_job(error).await;
+        }
+        while self.probes.front().is_some_and(|until| now >= *until) {
+            self.probes.pop_front();
+            let view = match self.view {
+                Some(view @ (RedisView::Gone | RedisView::Unfit | RedisView::Busy)) => view,
+                _ => RedisView::Silent,
+            };
+            self.send_probed(view).await;
+        }
+    }
+
+    /// Takes a command; `true` if the loop must turn to it at once.
+    fn take(&mut self, command: Command) -> bool {
+        match command {
+            Command::Order(job) => {
+                self.job = Some(job);
+                true
+            }
+            Command::Fence { run_id, to, lifted } => {
+                if let (Some(link), true) = (self.link.clone(), self.run == Some(run_id)) {
+                    fence::stand(link, to, lifted);
+                } else {
+                    tracing::debug!(%to, "no open connection to the master that is to be fenced");
+                }
+                false
+            }
+            Command::Probe { until } => {
+                if self.probes.len() < 8 {
+                    self.probes.push_back(until);
+                }
+                true
+            }
+            Command::ServeStale => match &mut self.charge {
+                Charge::Local(local) if local.stale == Stale::Refused => {
+                    local.stale = Stale::Wanted;
+                    true
+                }
+                _ => false,
+            },
+        }
+    }
+
+    /// Tells what is seen unless it was told within this heartbeat.
+    async fn tell_once(&mut self, view: RedisView) {
+        let told = self.view == Some(view) && Instant::now() < self.next_beat;
+        if !told || !self.probes.is_empty() {
+            self.tell(view).await;
+        }
+    }
+
+    /// Tells what is seen, to whoever waits for it.
+    pub async fn tell(&mut self, view: RedisView) {
+        self.view = Some(view);
+        self.next_beat = Instant::now() + self.heartbeat;
+        let input = match &self.charge {
+            Charge::Local(_) => Input::Redis(view),
+            Charge::Watched(addr) => Input::Watched { addr: *addr, view },
+        };
+        self.send(input).await;
+        while self.probes.pop_front().is_some() {
+            self.send_probed(view).await;
+        }
+    }
+
+    async fn send_probed(&mut self, view: RedisView) {
+        if let Charge::Watched(addr) = self.charge {
+            self.send(Input::Probed { addr, view }).await;
+        }
+    }
+
+    pub async fn send(&mut self, input: Input) {
+        if self.inputs.send(input).await.is_err() {
+            self.stop = true;
+        }
+    }
+
+    pub async fn fail_job(&mut self, error: OrderError) {
+        if let Some(job) = self.job.take() {
+            self.send(Input::Done { id: job.id, outcome: Err(error) }).await;
+        }
+    }
+
+    /// Redis has answered something: the order's time begins anew.
+    pub fn extend_job(&mut self) {
+        if let Some(job) = &mut self.job {
+            job.until = Instant::now() + ANSWER_TIMEOUT;
+        }
+    }
+
+    pub fn lose_link(&mut self) {
+        self.link = None;
+        self.run = None;
+    }
+
+    /// What remains until the next question: little while an order waits for a busy Redis.
+    pub fn pause_from(&self, asked: Instant) -> Duration {
+        let pause = if self.job.is_some() { BUSY_RETRY } else { self.heartbeat };
+        (asked + pause).saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    }
+
+    fn problem(&mut self, problem: Option<String>) {
+        let Charge::Local(local) = &self.charge else { return };
+        let problems = Vec::from_iter(problem);
+        local.facts.send_if_modified(|facts| {
+            let changed = facts.problems != problems;
+            facts.problems = problems;
+            changed
+        });
+    }
+}
+
+fn ask(link: Arc<Link>) -> BoxFuture<Contact> {
+    Box::pin(async move {
+        let answer = link.info().await;
+        Contact::Answered(link, answer)
+    })
+}
+
+fn contact(dialer: Dialer) -> BoxFuture<Contact> {
+    Box::pin(async move {
+        match dialer.connect().await {
+            Ok(link) => {
+                let answer = dialer.introduce(&link).await;
+                Contact::Answered(link, answer)
+            }
+            Err(DialError::Refused) => Contact::Refused,
+            Err(DialError::Unreachable) => Contact::Unreachable,
+        }
+    })
+}
+
+/// Dials, asks once and hangs up: what is at this address. Has no deadline of its own beyond the
+/// dial's.
+pub(super) async fn look(dialer: Dialer) -> RedisView {
+    match contact(dialer).await {
+        Contact::Refused => RedisView::Gone,
+        Contact::Unreachable => RedisView::Silent,
+        Contact::Answered(_, answer) => view_of(&answer).0,
+    }
+}
+
+/// What an answer to `INFO` means, with the reason why it is of no use.
+fn view_of(answer: &Answer) -> (RedisView, Option<Info>, Option<String>) {
+    let unfit = |reason: String| (RedisView::Unfit, None, Some(reason));
+    match answer {
+        Answer::Busy => (RedisView::Busy, None, Some("Redis is busy with a script.".to_owned())),
+        Answer::Broken => (RedisView::Silent, None, None),
+        Answer::Denied(text) => {
+            unfit(format!("Redis does not accept the credentials or their rights: {text}"))
+        }
+        Answer::Foreign | Answer::List(_) => unfit("What answers there is no Redis.".to_owned()),
+        Answer::Error(text) => unfit(format!("Redis refuses INFO: {text}")),
+        Answer::Text(text) => match Info::parse(text) {
+            Err(error) => unfit(format!("This Redis cannot be used: {error}.")),
+            Ok(info) if info.cluster => {
+                unfit("Redis runs as a Cluster node; a hive needs a plain one.".to_owned())
+            }
+            Ok(info) => (RedisView::Up(info.passport), Some(info), None),
+        },
+    }
+}

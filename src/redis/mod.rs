@@ -1,0 +1,185 @@
+//! Drives the local Redis, watches the master's, and asks others who they are.
+//!
+//! Everything that is seen comes out as an [`Input`]; everything that is to be done goes in through
+//! [`Redis`], whose methods never wait.
+
+mod connection;
+mod fence;
+mod info;
+mod keeper;
+mod orders;
+mod remote;
+mod settings;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use connection::Endpoint;
+pub use info::{Info, InfoError, OLDEST};
+pub use settings::{BootFence, Facts};
+
+use crate::election::{Input, Master, RedisAddr, RedisOrder, RunId};
+use connection::Dialer;
+use keeper::{ANSWER_TIMEOUT, Charge, Command, Job, Keeper, Local, Stale};
+use remote::Probes;
+
+/// How to reach Redis servers.
+#[derive(Clone, Debug)]
+pub struct RedisSettings {
+    /// The local Redis.
+    pub local: Endpoint,
+    /// The ACL user; also set as `masteruser`.
+    pub username: Option<String>,
+    /// The password, towards every Redis of the hive; also set as `masterauth`.
+    pub password: Option<SecretString>,
+    /// `--redis-timeout`; compared with the server's `busy-reply-threshold`.
+    pub redis_timeout: Duration,
+    /// `--election-timeout`: the deadline of a probe.
+    pub election_timeout: Duration,
+    /// `--heartbeat`: how often `INFO` is asked.
+    pub heartbeat: Duration,
+    /// Goes into `CLIENT SETNAME redis-hive-NAME`; no spaces.
+    pub node_name: String,
+}
+
+/// The handle of the room. Dropping it ends everything: connections are reset, fences lifted.
+pub struct Redis {
+    settings: RedisSettings,
+    inputs: mpsc::Sender<Input>,
+    local: mpsc::UnboundedSender<Command>,
+    facts: watch::Receiver<Facts>,
+    watched: Mutex<Option<Watched>>,
+    fences: Mutex<CancellationToken>,
+    probes: Probes,
+    end: CancellationToken,
+}
+
+struct Watched {
+    addr: RedisAddr,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+/// Starts to keep a connection to the local Redis. Must be called within a tokio runtime.
+pub fn start(settings: RedisSettings, inputs: mpsc::Sender<Input>) -> Redis {
+    let (facts_in, facts) = watch::channel(Facts::default());
+    let (local, commands) = mpsc::unbounded_channel();
+    let charge = Charge::Local(Box::new(Local {
+        facts: facts_in,
+        redis_timeout: settings.redis_timeout,
+        stale: Stale::Refused,
+    }));
+    let dialer = dialer(&settings, settings.local.clone(), "");
+    let keeper = Keeper::new(dialer, settings.heartbeat, charge, inputs.clone(), commands);
+    let end = CancellationToken::new();
+    tokio::spawn(end.clone().run_until_cancelled_owned(keeper.run()));
+    let probes = Probes::new(settings.election_timeout, inputs.clone(), end.clone());
+    let fences = Mutex::new(end.child_token());
+    Redis { settings, inputs, local, facts, watched: Mutex::new(None), fences, probes, end }
+}
+
+fn dialer(settings: &RedisSettings, endpoint: Endpoint, purpose: &str) -> Dialer {
+    Dialer {
+        endpoint,
+        username: settings.username.clone(),
+        password: settings.password.clone(),
+        client_name: format!("redis-hive-{purpose}{}", settings.node_name),
+    }
+}
+
+impl Redis {
+    /// Gives the local Redis an order, if it is still the run that is meant. `Input::Done` with `id`
+    /// follows, unless a newer order supersedes this one. It is repeated while Redis is busy or
+    /// loading, and has failed when Redis answers nothing for a second.
+    pub fn order(&self, id: u64, run_id: RunId, order: RedisOrder) {
+        let until = Instant::now() + ANSWER_TIMEOUT;
+        // The keeper only ends with this handle.
+        let _ = self.local.send(Command::Order(Job { id, run_id, order, until }));
+    }
+
+    /// Keeps an identified connection to this master and to no other; `Input::Watched` tells what is
+    /// seen. Another run at the same address is reported, not judged.
+    pub fn watch(&self, master: Option<Master>) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(addr) = master.map(|master| master.addr) else {
+            *watched = None;
+            return;
+        };
+        if watched.as_ref().is_some_and(|watched| watched.addr == addr) {
+            return;
+        }
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let dialer = dialer(&self.settings, addr.into(), "watch-");
+        let keeper = Keeper::new(
+            dialer,
+            self.settings.heartbeat,
+            Charge::Watched(addr),
+            self.inputs.clone(),
+            receiver,
+        );
+        tokio::spawn(self.end.clone().run_until_cancelled_owned(keeper.run()));
+        *watched = Some(Watched { addr, commands });
+    }
+
+    /// Sends `master` `REPLICAOF to` over the connection on which its run id was read, the watched
+    /// one or the local one, and leaves it standing there until [`Redis::lift_fence`]. Nothing is
+    /// sent where no connection to that run is open.
+    pub fn fence(&self, master: Master, to: RedisAddr) {
+        let lifted = {
+            let fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner);
+            fences.child_token()
+        };
+        let command = || Command::Fence { run_id: master.run_id, to, lifted: lifted.clone() };
+        let _ = self.local.send(command());
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watched) = watched.as_ref() {
+            let _ = watched.commands.send(command());
+        }
+    }
+
+    /// Resets the connections of all standing fences. A fence that has arrived in the kernel of a
+    /// stopped Redis is executed all the same when that wakes.
+    pub fn lift_fence(&self) {
+        let mut fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner);
+        fences.cancel();
+        *fences = self.end.child_token();
+    }
+
+    /// Asks the Redis at this address who it is; `Input::Probed` follows within the election timeout.
+    pub fn probe(&self, addr: RedisAddr) {
+        let until = Instant::now() + self.settings.election_timeout;
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watched) = watched.as_ref().filter(|watched| watched.addr == addr)
+            && watched.commands.send(Command::Probe { until }).is_ok()
+        {
+            return;
+        }
+        self.probes.begin(dialer(&self.settings, addr.into(), "probe-"), addr);
+    }
+
+    /// Lets the present run of the local Redis serve data while its link is down; asked for when its
+    /// copy was current for the first time. Asking again does nothing.
+    pub fn serve_stale(&self) {
+        let _ = self.local.send(Command::ServeStale);
+    }
+
+    /// What is known of the local Redis beside its passport.
+    pub fn facts(&self) -> watch::Receiver<Facts> {
+        self.facts.clone()
+    }
+
+    /// Ends all connections, by reset. The same as dropping the handle.
+    pub fn shutdown(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}

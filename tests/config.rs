@@ -1,0 +1,206 @@
+//! The settings: what is taken, what is refused, and in which words.
+
+use std::collections::BTreeSet;
+use std::process::Command as Process;
+use std::time::Duration;
+
+use redis_hive::cli::args::{self, Command};
+use redis_hive::config::{Checked, Config, ConfigErrors, LogFormat, Outside};
+use secrecy::{ExposeSecret, SecretString};
+
+fn judge_in(outside: &Outside, flags: &[&str]) -> Result<Checked, ConfigErrors> {
+    let line = ["redis-hive", "run"].iter().chain(flags).copied();
+    let (cli, _) = args::parse(line).expect("a command line clap takes");
+    let Command::Run(flags) = cli.command else { panic!("run was given") };
+    Config::from_flags(&flags, outside)
+}
+
+fn judge(flags: &[&str]) -> Result<Checked, ConfigErrors> {
+    judge_in(&Outside::default(), flags)
+}
+
+fn errors(flags: &[&str]) -> Vec<&'static str> {
+    judge(flags).expect_err("must be refused").0.iter().map(|error| error.flag).collect()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = judge(&["--service", "redis-peers"]).expect("defaults").config;
+    let t = config.timing;
+    assert_eq!(config.services, ["redis-peers"]);
+    assert_eq!((config.peer_port, config.proxy_port, config.http_port), (6390, 6380, 6391));
+    assert_eq!(config.redis.to_string(), "127.0.0.1:6379");
+    assert_eq!(config.bind.to_string(), "::");
+    assert_eq!(t.heartbeat, Duration::from_millis(200));
+    assert_eq!(t.peer_timeout, Duration::from_secs(1));
+    assert_eq!(t.redis_timeout, Duration::from_secs(7));
+    assert_eq!(t.election_timeout, Duration::from_millis(250));
+    assert_eq!(t.bootstrap_timeout, Duration::from_secs(10));
+    assert_eq!(t.hold_timeout, Duration::from_secs(10));
+    assert_eq!(t.drain_timeout, Duration::from_secs(15));
+    assert_eq!((config.priority, config.proxy_threads, config.max_clients), (100, 2, 10_000));
+    assert_eq!(config.log_format, LogFormat::Text);
+    assert_eq!((config.advertise, config.name), (None, None));
+}
+
+/// One run of the program tells everything that is to be mended.
+#[test]
+fn all_errors_come_at_once_and_name_their_flags() {
+    let found = errors(&[
+        "--service=two words",
+        "--peer=nonsense",
+        "--advertise=here",
+        "--bind=there",
+        "--peer-port=0",
+        "--proxy-port=70000",
+        "--redis=redis.example",
+        "--heartbeat=5",
+        "--priority=low",
+        "--max-clients=0",
+        "--proxy-threads=0",
+        "--log-format=xml",
+        "--log-level=loud",
+        "--redis-username=hive",
+        "--dns-server=x",
+    ]);
+    let expected = [
+        "--service",
+        "--peer",
+        "--advertise",
+        "--bind",
+        "--peer-port",
+        "--proxy-port",
+        "--redis",
+        "--heartbeat",
+        "--priority",
+        "--max-clients",
+        "--proxy-threads",
+        "--log-format",
+        "--log-level",
+        "--redis-username",
+        "--dns-server",
+    ];
+    let sorted = |flags: &[&'static str]| flags.iter().copied().collect::<BTreeSet<_>>();
+    assert_eq!(sorted(&found), sorted(&expected));
+    assert_eq!(found.len(), expected.len(), "none twice: {found:?}");
+}
+
+#[test]
+fn impossible_timings_are_refused() {
+    let with = |flags: &[&str]| errors(&[&["--peer=10.0.0.1"], flags].concat());
+    assert_eq!(with(&["--heartbeat=1s"]), ["--heartbeat"]);
+    assert_eq!(with(&["--heartbeat=501ms"]), ["--heartbeat"]);
+    assert_eq!(with(&["--election-timeout=1s"]), ["--election-timeout"]);
+    assert_eq!(with(&["--bootstrap-timeout=900ms"]), ["--bootstrap-timeout"]);
+    assert_eq!(with(&["--hold-timeout=25h"]), ["--hold-timeout"]);
+    let fitting = ["--peer=10.0.0.1", "--heartbeat=500ms", "--election-timeout=999ms"];
+    assert_eq!(judge(&fitting).expect("just possible").warnings, [""; 0]);
+}
+
+#[test]
+fn a_short_redis_timeout_is_only_a_warning() {
+    let checked = judge(&["--peer=10.0.0.1", "--redis-timeout=3s"]).expect("allowed");
+    assert_eq!(checked.warnings.len(), 1);
+    assert!(checked.warnings[0].contains("busy-reply-threshold"), "{:?}", checked.warnings);
+}
+
+#[test]
+fn ports_must_differ_from_each_other_and_from_redis() {
+    assert_eq!(errors(&["--peer=10.0.0.1", "--proxy-port=6390"]), ["--proxy-port"]);
+    assert_eq!(errors(&["--peer=10.0.0.1", "--http-port=6379"]), ["--http-port"]);
+}
+
+#[test]
+fn somebody_to_talk_to_is_needed() {
+    assert_eq!(errors(&[]), ["--service"]);
+}
+
+#[test]
+fn peers_and_services_are_read_in_all_their_forms() {
+    let flags = ["--peer=10.0.0.1,10.0.0.2:7000", "--peer=[fd00::1]:7001", "--peer=fd00::2"];
+    let more =
+        ["--service=A.b.", "--service=a.b.", "--peer=10.0.0.1:6390", "--peer=::ffff:10.0.0.1"];
+    let config = judge(&[flags.as_slice(), &more].concat()).expect("fine").config;
+    let peers: Vec<String> = config.peers.iter().map(ToString::to_string).collect();
+    assert_eq!(peers, ["10.0.0.1:6390", "10.0.0.2:7000", "[fd00::1]:7001", "[fd00::2]:6390"]);
+    assert_eq!(config.services, ["a.b."]);
+}
+
+#[test]
+fn the_pod_ip_is_advertised_unless_a_flag_says_otherwise() {
+    let outside = Outside { pod_ip: Some("10.0.0.9".into()), ..Outside::default() };
+    let pod = judge_in(&outside, &["--service=x"]).expect("fine").config;
+    assert_eq!(pod.advertise, Some("10.0.0.9".parse().expect("an address")));
+    let flag = judge_in(&outside, &["--service=x", "--advertise=10.0.0.8"]).expect("fine").config;
+    assert_eq!(flag.advertise, Some("10.0.0.8".parse().expect("an address")));
+}
+
+/// Kubernetes puts such values into the environment of every pod beside a Service `hive-peer`.
+#[test]
+fn a_service_link_in_a_port_variable_is_ignored_with_a_warning() {
+    let flags = ["--service=x", "--peer-port=tcp://10.0.0.1:6379"];
+    let outside = Outside { from_env: ["peer-port".to_owned()].into(), ..Outside::default() };
+    let checked = judge_in(&outside, &flags).expect("ignored");
+    assert_eq!(checked.config.peer_port, 6390);
+    assert!(checked.warnings[0].contains("HIVE_PEER_PORT"), "{:?}", checked.warnings);
+    assert_eq!(errors(&flags), ["--peer-port"], "typed by a person it is an error");
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let all = ["peer-port", "heartbeat", "name", "advertise", "bind", "log-level", "redis"];
+    let outside =
+        Outside { from_env: all.map(str::to_owned).into_iter().collect(), ..Outside::default() };
+    let flags = all.map(|flag| format!("--{flag}="));
+    let flags: Vec<&str> = flags.iter().map(String::as_str).chain(["--service=x"]).collect();
+    let config = judge_in(&outside, &flags).expect("defaults").config;
+    assert_eq!((config.peer_port, config.name), (6390, None));
+}
+
+#[test]
+fn a_password_is_kept_and_never_shown() {
+    let secret = || SecretString::from("correct-horse");
+    let outside = Outside { password: Some(secret()), ..Outside::default() };
+    let config = judge_in(&outside, &["--service=x", "--redis-username=u"]).expect("fine").config;
+    assert_eq!(config.redis_password.as_ref().map(|p| p.expose_secret()), Some("correct-horse"));
+    assert!(!format!("{config:?}{outside:?}").contains("correct-horse"));
+
+    let both = Outside {
+        password: Some(secret()),
+        password_file: Some(Ok(secret())),
+        ..Outside::default()
+    };
+    let refused = judge_in(&both, &["--service=x"]).expect_err("two places");
+    assert_eq!(refused.0[0].flag, "--redis-password-file");
+}
+
+#[test]
+fn threads_are_at_most_the_cpus() {
+    let outside = Outside { cpus: 1, ..Outside::default() };
+    let quiet = judge_in(&outside, &["--service=x"]).expect("fine");
+    assert_eq!((quiet.config.proxy_threads, quiet.warnings.len()), (1, 0));
+    let asked = judge_in(&outside, &["--service=x", "--proxy-threads=8"]).expect("fine");
+    assert_eq!((asked.config.proxy_threads, asked.warnings.len()), (1, 1));
+}
+
+/// The program itself: exit code 64, and one line for each error.
+#[test]
+fn bad_usage_exits_with_64() {
+    let run = |args: &[&str], env: &[(&str, &str)]| {
+        let program = env!("CARGO_BIN_EXE_redis-hive");
+        Process::new(program).args(args).envs(env.iter().copied()).output().expect("it starts")
+    };
+    assert_eq!(run(&["run", "--no-such-flag"], &[]).status.code(), Some(64));
+    assert_eq!(run(&["dance"], &[]).status.code(), Some(64));
+    assert_eq!(run(&["run", "--redis-password=x"], &[]).status.code(), Some(64));
+    assert_eq!(run(&["--version"], &[]).status.code(), Some(0));
+
+    let env = [("HIVE_PRIORITY", "x"), ("HIVE_REDIS_PASSWORD_FILE", "/does/not/exist")];
+    let refused = run(&["run", "--heartbeat=2s", "--peer=10.0.0.1"], &env);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(64));
+    for flag in ["--heartbeat", "--priority", "--redis-password-file"] {
+        let lines = told.lines().filter(|line| line.starts_with(&format!("redis-hive: {flag}: ")));
+        assert_eq!(lines.count(), 1, "{flag} in:\n{told}");
+    }
+}

@@ -1,0 +1,7 @@
+//! The data plane against small servers of our own, and against a real Redis.
+
+mod bytes;
+mod limits;
+mod real;
+mod routes;
+mod support;

@@ -1,0 +1,235 @@
+//! A proxy to test, servers for it to forward to, and clients.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use redis_hive::election::{Epoch, Id, RedisAddr, Route};
+use redis_hive::proxy::{self, Counters, Proxy, ProxySettings};
+use socket2::SockRef;
+
+/// Longest wait for anything in these tests.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Polls until `done`; fails with `what` when patience ends.
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A proxy on loopback, which ends with this value.
+pub struct Hive {
+    pub proxy: Proxy,
+    confirmed: mpsc::Receiver<u64>,
+    ids: AtomicUsize,
+}
+
+impl Hive {
+    pub fn start() -> Hive {
+        Hive::with(|_| {})
+    }
+
+    pub fn with(change: impl FnOnce(&mut ProxySettings)) -> Hive {
+        let mut settings = ProxySettings {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+            threads: 2,
+            hold_timeout: PATIENCE,
+            max_clients: 10_000,
+            freshness: false,
+        };
+        change(&mut settings);
+        let (tell, confirmed) = mpsc::channel();
+        let routed = Arc::new(move |id| tell.send(id).unwrap_or(()));
+        let proxy = proxy::start(settings, routed).expect("the proxy starts");
+        Hive { proxy, confirmed, ids: AtomicUsize::new(1) }
+    }
+
+    /// Sets a route and waits for its confirmation, which has to be the next one and the only.
+    /// Returns how long that took.
+    pub fn route(&self, route: Route) -> Duration {
+        let id = self.ids.fetch_add(1, Ordering::Relaxed) as u64;
+        let begun = Instant::now();
+        self.proxy.route(id, route);
+        assert_eq!(self.confirmed.recv_timeout(PATIENCE), Ok(id));
+        let took = begun.elapsed();
+        assert!(self.confirmed.try_recv().is_err(), "confirmed twice");
+        took
+    }
+
+    pub fn client(&self) -> TcpStream {
+        dial(self.proxy.addresses()[0])
+    }
+
+    /// Waits for the counters to become so.
+    pub fn wait_for(&self, what: &str, done: impl Fn(&Counters) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(&self.proxy.counters()) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.proxy.counters());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// A connection whose reads and writes fail rather than hang.
+pub fn dial(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(addr).expect("connect");
+    limit(&stream);
+    stream
+}
+
+fn limit(stream: &TcpStream) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+}
+
+pub fn forward(epoch: u64, to: SocketAddr) -> Route {
+    forward_run(epoch, to, 1)
+}
+
+pub fn forward_run(epoch: u64, to: SocketAddr, run: u8) -> Route {
+    let master = RedisAddr::new(to.ip(), to.port());
+    Route::Forward { epoch: Epoch(epoch), master, run_id: Id([run; 20]) }
+}
+
+/// A server with a thread for each connection, which ends with this value.
+pub struct Server {
+    pub addr: SocketAddr,
+    pub accepted: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Server {
+    pub fn start(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> Server {
+        Server::on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind"), serve)
+    }
+
+    pub fn on(listener: TcpListener, serve: impl Fn(TcpStream) + Clone + Send + 'static) -> Server {
+        let addr = listener.local_addr().unwrap();
+        let (stop, accepted) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (ending, counted) = (stop.clone(), accepted.clone());
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if ending.load(Ordering::SeqCst) {
+                    return;
+                }
+                limit(&stream);
+                counted.fetch_add(1, Ordering::SeqCst);
+                let serve = serve.clone();
+                std::thread::spawn(move || serve(stream));
+            }
+        });
+        Server { addr, accepted, stop, thread: Some(thread) }
+    }
+
+    /// Sends everything back, and the end of file after it.
+    pub fn echo() -> Server {
+        Server::start(echo)
+    }
+
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        drop(TcpStream::connect(self.addr));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+pub fn echo(mut stream: TcpStream) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(n @ 1..) = stream.read(&mut buffer) {
+        if stream.write_all(&buffer[..n]).is_err() {
+            return;
+        }
+    }
+    let _ = stream.shutdown(Shutdown::Write);
+}
+
+/// The sequence of bytes that belongs to `seed`; any piece of it can be checked.
+#[derive(Clone)]
+pub struct Pattern(u64);
+
+impl Pattern {
+    pub fn new(seed: u64) -> Pattern {
+        Pattern(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            *byte = (self.0 >> 56) as u8;
+        }
+    }
+
+    /// Writes so many bytes of the sequence.
+    pub fn write(&mut self, mut to: &TcpStream, mut bytes: usize) -> io::Result<()> {
+        let mut chunk = vec![0; 100_000];
+        while bytes > 0 {
+            let size = bytes.min(chunk.len());
+            self.fill(&mut chunk[..size]);
+            to.write_all(&chunk[..size])?;
+            bytes -= size;
+        }
+        Ok(())
+    }
+
+    /// Reads so many bytes and checks every one.
+    pub fn check(&mut self, mut from: &TcpStream, mut bytes: usize) {
+        let (mut chunk, mut expected) = (vec![0; 100_000], vec![0; 100_000]);
+        while bytes > 0 {
+            let room = bytes.min(chunk.len());
+            let size = from.read(&mut chunk[..room]).expect("read");
+            assert!(size > 0, "the stream ends {bytes} bytes early");
+            self.fill(&mut expected[..size]);
+            assert!(chunk[..size] == expected[..size], "wrong bytes");
+            bytes -= size;
+        }
+    }
+}
+
+/// Sends a line and reads it back.
+pub fn ping(mut stream: &TcpStream) {
+    stream.write_all(b"ping\r\n").expect("write");
+    expect(stream, b"ping\r\n");
+}
+
+pub fn expect(mut stream: &TcpStream, bytes: &[u8]) {
+    let mut got = vec![0; bytes.len()];
+    stream.read_exact(&mut got).expect("read");
+    assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(bytes));
+}
+
+pub fn expect_end(mut stream: &TcpStream) {
+    assert_eq!(stream.read(&mut [0; 16]).expect("an end, not an error"), 0);
+}
+
+/// The connection must have been reset.
+pub fn expect_reset(mut stream: &TcpStream) {
+    let error = stream.read(&mut [0; 16]).expect_err("a reset");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+/// Everything until the end of file.
+pub fn read_all(mut stream: &TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("text and an end");
+    text
+}
+
+/// Closes with a reset.
+pub fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
