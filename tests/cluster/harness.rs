@@ -155,7 +155,9 @@ impl Hive {
         }
     }
 
-    /// Waits until all living hives agree and every living Redis beside one holds a current copy.
+    /// Waits until all living hives agree, and every living Redis beside one says itself that it is
+    /// the master or replicates it, and holds a current copy. Hives that have not noticed yet what
+    /// a test just did to the master therefore do not count as settled.
     #[track_caller]
     pub fn settle(&mut self) -> Agreed {
         self.settle_within(SOON)
@@ -172,13 +174,28 @@ impl Hive {
             self.nodes_mut().iter_mut().filter_map(|n| running(n).then_some(n.host())).collect();
         wait_until(&format!("{hosts:?} agree and {copies:?} are current"), limit, || {
             let agreed = self.agreed(&hosts)?;
-            copies.iter().all(|host| self.current(*host)).then_some(agreed)
+            if hosts.contains(&agreed.master) != copies.contains(&agreed.master) {
+                return None;
+            }
+            let fine = |host: &u8| self.current(*host) && self.replicates(*host, agreed.master);
+            copies.iter().all(fine).then_some(agreed)
         })
     }
 
     /// Whether the node says that its copy is current.
     pub fn current(&self, host: u8) -> bool {
         self.status(host).is_some_and(|s| s["redis"]["current"] == true)
+    }
+
+    /// Whether the Redis itself says that it is this master or is connected to it.
+    fn replicates(&self, host: u8, master: u8) -> bool {
+        let Some(info) = self.all_info(host) else { return false };
+        let says = |line: &str| info.lines().any(|l| l.trim_end() == line);
+        if host == master {
+            return says("role:master");
+        }
+        let link = format!("master_host:{}", self.ip(master));
+        says("role:slave") && says(&link) && says("master_link_status:up")
     }
 
     /// The write endpoint of a node.
@@ -210,10 +227,14 @@ impl Hive {
 
     /// A field of `INFO` of a node's Redis.
     pub fn info(&self, host: u8, field: &str) -> Option<String> {
-        let mut connection = self.connect(self.redis(host)).ok()?;
-        let text: String = redis::cmd("INFO").arg("everything").query(&mut connection).ok()?;
-        let found = text.lines().find_map(|l| l.strip_prefix(field)?.strip_prefix(':'))?;
+        let found = self.all_info(host)?;
+        let found = found.lines().find_map(|l| l.strip_prefix(field)?.strip_prefix(':'))?;
         Some(found.trim_end().to_owned())
+    }
+
+    fn all_info(&self, host: u8) -> Option<String> {
+        let mut connection = self.connect(self.redis(host)).ok()?;
+        redis::cmd("INFO").arg("everything").query(&mut connection).ok()
     }
 
     /// A counter of `INFO`; fails the test if the Redis does not answer.
@@ -258,22 +279,65 @@ impl DerefMut for Hive {
 
 impl Drop for Hive {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        for host in self.up() {
-            let status = self.status(host).map(|s| s.to_string());
-            eprintln!("---- status of {}: {}", self.ip(host), status.unwrap_or_default());
-        }
-        for node in self.nodes() {
-            for log in [node.hive_log(), node.redis_log()] {
-                let text = std::fs::read_to_string(&log).unwrap_or_default();
-                let lines: Vec<&str> = text.lines().collect();
-                let tail = &lines[lines.len().saturating_sub(60)..];
-                eprintln!("---- end of {}\n{}", log.display(), tail.join("\n"));
+        let panics = self.panics();
+        if std::thread::panicking() {
+            for host in self.up() {
+                let status = self.status(host).map(|s| s.to_string());
+                eprintln!("---- status of {}: {}", self.ip(host), status.unwrap_or_default());
+            }
+            for log in self.logs() {
+                eprintln!("---- end of {}\n{}", log.display(), tail(&log));
             }
         }
+        for panic in &panics {
+            eprintln!("---- A SIDECAR PANICKED: {panic}");
+        }
+        assert!(panics.is_empty() || std::thread::panicking(), "a sidecar panicked");
     }
+}
+
+impl Hive {
+    /// All logs of all nodes, also those that a test made by itself.
+    fn logs(&self) -> Vec<PathBuf> {
+        let inside = |dir: &std::path::Path| {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            entries.map(|e| e.path()).collect::<Vec<_>>()
+        };
+        let mut files = inside(self.dir());
+        files.extend(files.clone().iter().flat_map(|path| inside(path)));
+        files.retain(|path| path.extension().is_some_and(|e| e == "log"));
+        files.sort();
+        files
+    }
+
+    /// What panicking sidecars had to say.
+    fn panics(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for log in self.logs() {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let mut lines = text.lines();
+            while let Some(line) = lines.by_ref().find(|l| l.contains("panicked at")) {
+                found.push(format!("{} {line} {}", log.display(), lines.next().unwrap_or("")));
+            }
+        }
+        found
+    }
+}
+
+/// The last lines that tell something: neither stack frames nor fenced Redis servers that try
+/// their closed port once a second.
+fn tail(log: &std::path::Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let noise = |l: &&str| {
+        let start = l.trim_start();
+        start.starts_with("at ")
+            || start.split_once(": ").is_some_and(|(n, _)| n.parse::<u8>().is_ok())
+            || l.contains("Connecting to MASTER 127.0.0.1:1")
+            || l.contains("sync started")
+            || l.contains("socket for SYNC")
+    };
+    let lines: Vec<&str> = text.lines().filter(|l| !noise(l)).collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
 /// The right to run a hive; waits for one of [`AT_ONCE`].
