@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::frame::{Order, State};
 use super::hearing::Peer;
-use super::io::{Action, ReportKind};
+use super::io::{Action, RedisView, ReportKind};
 use super::speak::age_ms;
 use super::types::{Copy, CopyState, HiveRole, Leadership, NodeId, RedisRole, Route, Time};
 use super::{Core, Role};
@@ -173,7 +173,12 @@ impl Core {
         if own.passport.run_id == leadership.master.run_id || self.gave_way_to(leadership) {
             return None;
         }
-        let master = self.copy_of_master(leadership)?;
+        let Some(master) = self.copy_of_master(leadership) else {
+            // Not known yet what is there: a copy that could be lost waits until it is.
+            let kin = own.root == Some(leadership.master.root);
+            let guards = !kin && !self.set.ablation.no_root_guard;
+            return Some(if guards { Obstacle::Guarded } else { Obstacle::Better });
+        };
         let reach = self.reach();
         if reach.guarded(&own, &master) && !self.set.ablation.no_root_guard {
             return Some(Obstacle::Guarded);
@@ -182,13 +187,18 @@ impl Core {
         better.then_some(Obstacle::Better)
     }
 
-    /// The copy of a leadership's master, as its leader states it or as the watched connection shows it.
+    /// The copy of a leadership's master, as the watched connection or a probe shows it or as its
+    /// hive states it.
     pub(super) fn copy_of_master(&self, leadership: &Leadership) -> Option<Copy> {
         let master = leadership.master;
         let of_run = |copy: &Copy| copy.passport.run_id == master.run_id;
-        if let Some((passport, _)) = self.watched.as_ref().and_then(|watched| watched.passport)
-            && passport.run_id == master.run_id
-        {
+        let watched = self.watched.as_ref().and_then(|watched| watched.passport);
+        let probed = self.look.at(master.addr, self.now()).and_then(|answer| match answer.view {
+            RedisView::Up(passport) => Some(passport),
+            _ => None,
+        });
+        let seen = watched.map(|(passport, _)| passport).into_iter().chain(probed);
+        if let Some(passport) = seen.into_iter().find(|passport| passport.run_id == master.run_id) {
             return Some(Copy {
                 passport,
                 state: super::state_of(&passport),

@@ -142,7 +142,7 @@ impl Roster {
     pub fn settled(&self, heard: impl Fn(NodeId) -> bool, silence: Duration, now: Time) -> bool {
         self.listed().all(|(node, address)| {
             heard(self.hive_at(node))
-                || matches!(address.outcome, Some((Dialled::Refused | Dialled::Foreign, _)))
+                || matches!(address.outcome, Some((Dialled::Refused, _)))
                 || now.since(address.since) >= silence
         })
     }

@@ -88,7 +88,7 @@ impl Core {
         match self.copy_of_master(&leadership) {
             Some(copy) => self.reach().guarded(&own, &copy),
             // Not known yet what is there: a copy that could be lost waits.
-            None => !own.provisional && own.root.is_some(),
+            None => true,
         }
     }
 

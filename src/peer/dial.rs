@@ -152,8 +152,10 @@ async fn attempt(hub: &Arc<Hub>, addr: NodeId) -> Attempt {
                 );
             }
             Err(_) => {
+                // Somebody is there and cannot speak, a frozen hive perhaps: not the same as nobody
+                // (ELECTION 2.7).
                 hub.counters.mute.add(1);
-                return Attempt::Ended(Dialled::Silent);
+                return Attempt::Ended(Dialled::Foreign);
             }
         }
     }

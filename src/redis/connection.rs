@@ -29,6 +29,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// must not fill this process's memory.
 const ANSWER_MAX: usize = 1 << 20;
 
+/// A connection whose bytes stay unacknowledged for so long is aborted by the kernel.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
+
 /// Where a Redis listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -107,6 +110,10 @@ impl Dialer {
         // These only fail on a socket that is dead already, which the first read will tell.
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        // What the other kernel does not acknowledge is not delivered later, when a partition heals:
+        // an old order, or a fence, must not decide between two masters. A stopped Redis is another
+        // thing: its kernel acknowledges, and the order waits for it to wake.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
         Link::new(stream).await.map_err(|_| DialError::Unreachable)
     }
 

@@ -66,7 +66,12 @@ impl World {
         if !redis.alive || redis.life != at_life {
             return;
         }
-        if !open || redis.busy(now) || redis.loading() {
+        if !open {
+            // What a kernel does not acknowledge is dropped by the one that sent it.
+            if let Some(hive) = self.hive(host, life) {
+                hive.fence = None;
+            }
+        } else if redis.busy(now) || redis.loading() {
             self.after(50 * MS, Event::Fence { host, life, no });
         } else if redis.frozen {
             redis.waiting.push(Waiting::Fence { host, life, no });
