@@ -254,7 +254,8 @@ impl Core {
         let patience = self.patience(&best, now);
         let Role::Candidate(candidate) = &mut self.role else { return };
         match candidate.better {
-            Some((node, since)) if node == best.node => {
+            // As long as its load moves the wait has not begun.
+            Some((node, since)) if node == best.node && patience.is_some() => {
                 if patience.is_some_and(|patience| now.since(since) >= patience) {
                     candidate.better = None;
                     self.leave_out([best.node].into());

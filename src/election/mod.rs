@@ -386,7 +386,7 @@ impl Core {
     }
 
     fn tick(&mut self, out: &mut Vec<Action>) {
-        let gap = self.clock.take_gap();
+        let mut gap = self.clock.take_gap();
         self.refresh(out);
         if self.stopping {
             self.stop(out);
@@ -404,6 +404,7 @@ impl Core {
             if self.hive_role() == before {
                 break;
             }
+            gap = Duration::ZERO;
         }
         self.obey_orders(out);
         self.answer_claims(out);
