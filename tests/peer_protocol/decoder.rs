@@ -157,7 +157,7 @@ impl Reader<'_> {
             promise.is_some(),
             living.is_some(),
         ];
-        let fits = present.iter().enumerate().all(|(i, there)| *there == (i + 1 == reason.into()));
+        let fits = present.iter().enumerate().all(|(i, there)| *there == (i + 1 == usize::from(reason)));
         let reason = match reason {
             1 => leader.map(DenialReason::HasLeader),
             2 => better.map(DenialReason::Better),
