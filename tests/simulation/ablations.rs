@@ -5,7 +5,8 @@
 use redis_hive::election::Ablation;
 
 use crate::executions_time::{eight_to_ten, nine_before_ten};
-use crate::faults::{Mix, Plan};
+use crate::faults::Plan;
+use crate::mix::Mix;
 use crate::random::{Sums, sweep};
 use crate::scenario::{attempt, plain};
 use crate::world::{Config, MS, SEC, World};
@@ -75,8 +76,8 @@ fn dense(plan: &mut Plan) {
     plan.pace = 800 * MS;
 }
 
-fn long(plan: &mut Plan) {
-    plan.span = (15 * SEC, 25 * SEC);
+fn split_birth(plan: &mut Plan) {
+    plan.split_birth = true;
 }
 
 #[test]
@@ -123,8 +124,8 @@ fn ablation_no_giving_way() {
 
 #[test]
 fn ablation_no_root_guard() {
-    let mix = Mix { partition: 4, both_crash: 2, redis_crash: 1, ..NONE };
-    caught(mix, long, Ablation { no_root_guard: true, ..Default::default() });
+    let mix = Mix { partition: 2, hive_crash: 3, ..NONE };
+    caught(mix, split_birth, Ablation { no_root_guard: true, ..Default::default() });
 }
 
 #[test]
@@ -165,14 +166,19 @@ fn planted_promote_before_grants() {
 
 #[test]
 fn planted_keep_leading_after_restart() {
-    let mix = Mix { redis_crash: 4, ..NONE };
+    let mix = Mix { redis_reboot: 4, ..NONE };
     caught(mix, as_is, Ablation { keep_leading_after_restart: true, ..Default::default() });
 }
 
 #[test]
 fn planted_blank_bootstraps_at_once() {
-    let mix = Mix { partition: 2, both_crash: 4, power: 1, ..NONE };
-    caught(mix, as_is, Ablation { blank_bootstraps_at_once: true, ..Default::default() });
+    let ablate = |c: &mut Config| c.ablation.blank_bootstraps_at_once = true;
+    caught_in(3, plain, ablate, |w| {
+        w.settled_with(&[0, 1]);
+        w.isolate(2, true, true);
+        w.start_both(2);
+        w.always(6 * SEC, "an empty one alone waits", |w| !w.is_master(2));
+    });
 }
 
 /// The checks themselves: a hive that settled passes its audit.

@@ -152,10 +152,10 @@ impl World {
         if self.hosts[host].stranger.is_some() {
             self.violated("INV-27", host, || format!("a stranger was told {order:?}"));
         }
-        if let RedisOrder::Promote { .. } = order {
-            if self.hosts[host].redis.upstream.is_some() && !self.hosts[host].cannot_promote {
-                (0..self.hosts.len()).for_each(|other| self.check_promotion(host, other));
-            }
+        let redis = &self.hosts[host].redis;
+        let able = redis.upstream.is_some() && !self.hosts[host].cannot_promote;
+        if able && matches!(order, RedisOrder::Promote { .. }) {
+            (0..self.hosts.len()).for_each(|other| self.check_promotion(host, other));
         }
     }
 

@@ -40,10 +40,6 @@ impl Dns {
         }
     }
 
-    pub fn listed(&self) -> &[NodeId] {
-        self.past.last().map_or(&[], |(_, nodes)| nodes)
-    }
-
     pub fn set(&mut self, host: usize, mode: Mode) {
         self.modes[host] = mode;
     }

@@ -42,7 +42,7 @@ impl World {
 
     /// The loop runs again: all that waits is read before the timer is judged.
     pub fn woken(&mut self, host: usize, life: u32) {
-        let until = self.now + self.rng.between(5 * MS, 40 * MS);
+        let until = self.now + self.rng.between(20 * MS, 60 * MS);
         let Some(hive) = self.hive(host, life).filter(|hive| !hive.frozen) else { return };
         (hive.wakes_at, hive.runs_until) = (None, until);
         let mut inbox = std::mem::take(&mut hive.inbox);

@@ -5,116 +5,10 @@ use redis_hive::election::{Ablation, RedisAddr, RedisOrder};
 use crate::audit::{CONVERGED_WITHIN, Outcome};
 use crate::dns::Mode;
 use crate::hosts::{Stranger, ip};
+use crate::mix::Mix;
 use crate::network::{Path, Port, Weather};
 use crate::rng::Rng;
 use crate::world::{Config, MS, Micros, SEC, World};
-
-/// Which faults strike, and how often relative to each other.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Mix {
-    pub hive_crash: u64,
-    pub redis_crash: u64,
-    pub both_crash: u64,
-    pub power: u64,
-    pub moves: u64,
-    pub stranger: u64,
-    pub hive_freeze: u64,
-    pub redis_freeze: u64,
-    pub both_freeze: u64,
-    pub busy: u64,
-    pub partition: u64,
-    pub one_way: u64,
-    pub port_cut: u64,
-    pub weather: u64,
-    pub throttle: u64,
-    pub clock: u64,
-    pub dns: u64,
-    pub demote: u64,
-    pub slow_orders: u64,
-}
-
-impl Mix {
-    /// Everything that can happen.
-    pub const ALL: Mix = Mix {
-        hive_crash: 12,
-        redis_crash: 12,
-        both_crash: 12,
-        power: 8,
-        moves: 4,
-        stranger: 3,
-        hive_freeze: 8,
-        redis_freeze: 6,
-        both_freeze: 4,
-        busy: 4,
-        partition: 12,
-        one_way: 6,
-        port_cut: 6,
-        weather: 8,
-        throttle: 3,
-        clock: 4,
-        dns: 6,
-        demote: 3,
-        slow_orders: 4,
-    };
-    pub const NONE: Mix = Mix {
-        hive_crash: 0,
-        redis_crash: 0,
-        both_crash: 0,
-        power: 0,
-        moves: 0,
-        stranger: 0,
-        hive_freeze: 0,
-        redis_freeze: 0,
-        both_freeze: 0,
-        busy: 0,
-        partition: 0,
-        one_way: 0,
-        port_cut: 0,
-        weather: 0,
-        throttle: 0,
-        clock: 0,
-        dns: 0,
-        demote: 0,
-        slow_orders: 0,
-    };
-
-    fn weights(&self) -> [u64; 19] {
-        [
-            self.hive_crash,
-            self.redis_crash,
-            self.both_crash,
-            self.power,
-            self.moves,
-            self.stranger,
-            self.hive_freeze,
-            self.redis_freeze,
-            self.both_freeze,
-            self.busy,
-            self.partition,
-            self.one_way,
-            self.port_cut,
-            self.weather,
-            self.throttle,
-            self.clock,
-            self.dns,
-            self.demote,
-            self.slow_orders,
-        ]
-    }
-
-    /// One of the faults, by weight.
-    fn pick(&self, rng: &mut Rng) -> usize {
-        let weights = self.weights();
-        let mut left = rng.between(0, weights.iter().sum::<u64>().max(1));
-        for (fault, weight) in weights.iter().enumerate() {
-            if left < *weight {
-                return fault;
-            }
-            left -= weight;
-        }
-        0
-    }
-}
 
 /// A kind of random run.
 #[derive(Clone, Debug)]
@@ -127,6 +21,8 @@ pub struct Plan {
     pub pace: Micros,
     /// Full syncs take seconds in every run, not only in some.
     pub slow_syncs: bool,
+    /// Two sides that do not see each other start, each from nothing.
+    pub split_birth: bool,
     pub ablation: Ablation,
 }
 
@@ -138,6 +34,7 @@ impl Plan {
             span: (8 * SEC, 15 * SEC),
             pace: 3 * SEC,
             slow_syncs: false,
+            split_birth: false,
             ablation: Ablation::default(),
         }
     }
@@ -152,7 +49,7 @@ impl Plan {
 pub fn run(plan: &Plan, seed: u64, told: bool) -> Outcome {
     let mut rng = Rng::new(seed ^ 0x5eed);
     let hosts = few(&mut rng, plan.hosts);
-    let mut config = Config { told, ablation: plan.ablation.clone(), ..Config::new(seed) };
+    let mut config = Config { told, ablation: plan.ablation, ..Config::new(seed) };
     config.first_ip = [1, 5, 7, 95][rng.below(4)];
     config.write_every = rng.between(25, 90) * MS;
     if rng.chance(1, 4) || plan.slow_syncs {
@@ -160,12 +57,19 @@ pub fn run(plan: &Plan, seed: u64, told: bool) -> Outcome {
         config.load = (20 * MS, rng.between(30, 2_500) * MS);
     }
     let mut world = World::new(config, hosts);
+    if plan.split_birth {
+        world.split(1 | rng.next() & 0b110);
+    }
     for host in 0..hosts {
         let wait = if rng.chance(1, 3) { rng.between(0, 2 * SEC) } else { rng.between(0, 50 * MS) };
         world.run_for(wait);
         world.start_both(host);
     }
     world.start_writers();
+    if plan.split_birth {
+        world.run_for(rng.between(11, 14) * SEC);
+        world.mend();
+    }
     if rng.chance(3, 4) {
         world.settle(15 * SEC);
     }
@@ -245,6 +149,10 @@ impl World {
                 self.meddle(host, RedisOrder::Follow(RedisAddr::PARKED));
             }
             18 => self.hosts[host].order_delay = rng.between(1, 60) * MS,
+            19 => {
+                self.crash_redis(host);
+                self.start_redis(host);
+            }
             _ => {}
         }
     }
@@ -278,6 +186,17 @@ impl World {
         }
         self.hosts[host].listed = true;
         self.relist();
+    }
+
+    /// Parts the hosts whose bits are set from the others.
+    fn split(&mut self, side: u64) {
+        for a in 0..self.hosts.len() {
+            for b in 0..self.hosts.len() {
+                if (side >> a) & 1 != (side >> b) & 1 {
+                    self.cut(a, b, true, true, Path::Dropped);
+                }
+            }
+        }
     }
 
     fn strike_partition(&mut self, rng: &mut Rng) {

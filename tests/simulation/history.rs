@@ -80,11 +80,6 @@ impl Histories {
         *acked = true;
     }
 
-    /// How many writes were executed at all.
-    pub fn written(&self) -> usize {
-        self.writes.len()
-    }
-
     /// How many writes were acknowledged.
     pub fn acknowledged(&self) -> usize {
         self.acknowledged

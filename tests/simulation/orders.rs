@@ -8,7 +8,7 @@ use crate::world::{Event, MS, World};
 
 impl World {
     pub fn order_arrives(&mut self, host: usize, life: u32, no: u32) {
-        let now = self.now;
+        let (now, stuck) = (self.now, self.hosts[host].never_claims);
         let Some(hive) = self.hive(host, life).filter(|hive| hive.order_no == no) else { return };
         let Some(order) = hive.order.as_ref() else { return };
         let (run_id, what) = (order.run_id, order.order);
@@ -18,6 +18,9 @@ impl World {
         }
         if redis.run_id != run_id {
             return self.answer(host, life, no, Err(OrderError::OtherRun));
+        }
+        if stuck && matches!(what, RedisOrder::Promote { .. }) {
+            return;
         }
         if redis.frozen {
             redis.waiting.push(Waiting::Order { host, life, no });
