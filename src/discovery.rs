@@ -310,7 +310,7 @@ impl Service {
             self.next_warning = now + NEXT_WARNING;
             let (Outcome::Failed(why) | Outcome::Partly(why)) = outcome else { return };
             tracing::warn!(
-                "--service {service}: has not resolved for {} s: {}; asked for {}. Check the name, \
+                "--service {service}: has not resolved for {} s: {} (asked for {}); check the name, \
                  that the headless Service exists in this namespace with \
                  publishNotReadyAddresses: true and a selector that matches, and that DNS works",
                 now.duration_since(self.began).as_secs(),

@@ -1,8 +1,11 @@
 //! The commands.
 
 pub mod args;
+mod check;
 pub mod dev;
+mod fetch;
 mod run;
+mod status;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -48,8 +51,12 @@ fn dispatch(cli: Cli, outside: &Outside) -> ExitCode {
             }
             Err(code) => code,
         },
+        Command::Check(flags) => match settings(&flags, outside) {
+            Ok(checked) => block_on(check::run(checked)),
+            Err(code) => code,
+        },
+        Command::Status(args) => block_on(status::run(args)),
         Command::Dev(args) => dev::run(&args),
-        Command::Check(_) | Command::Status(_) => ExitCode::from(EXIT_FAILED),
     }
 }
 
@@ -78,7 +85,10 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
-    runtime.block_on(command).unwrap_or_else(|error| {
+    let outcome = runtime.block_on(command);
+    // A name that is still being looked up must not keep the process.
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|error| {
         complain(&format!("{error:#}"));
         ExitCode::from(EXIT_FAILED)
     })

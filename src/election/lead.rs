@@ -244,6 +244,7 @@ impl Core {
             false,
             out,
         );
+        self.see_epoch(epoch);
         self.bound = self.bound.max(epoch);
         true
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::accept::turn_away;
 use super::handshake::{self, Greeting};
@@ -107,9 +107,8 @@ async fn keep_dialling(hub: Arc<Hub>, addr: NodeId, kick: Arc<Notify>) {
                 continue;
             }
         }
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = kick.notified() => {}
+        let end = Instant::now() + pause;
+        while hub.table().linked(addr).is_none() && timeout_at(end, kick.notified()).await.is_ok() {
         }
         pause = (pause * 2).min(longest);
     }

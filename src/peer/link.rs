@@ -189,21 +189,22 @@ async fn read_frames(hub: &Hub, link: &Link, mut reader: ReadHalf<'_>) -> End {
     loop {
         loop {
             let frame = match next_frame(&mut buffer, link.minor) {
-                Ok(Next::Frame(frame)) => frame,
-                Ok(Next::Skipped) => {
-                    hub.counters.skipped.add(1);
-                    continue;
-                }
+                Ok(Next::Frame(frame)) => Some(frame),
+                Ok(Next::Skipped) => None,
                 Ok(Next::Incomplete) => break,
                 Err(error) => return End::Malformed(error),
             };
-            if (frame.node, frame.incarnation) != (link.peer.node, link.peer.incarnation) {
-                return End::Impostor;
-            }
-            hub.counters.frames_in.add(1);
             link.heard.store(hub.now().as_millis() as u64, Ordering::Relaxed);
-            if !hub.report(Input::Frame(frame)).await {
-                return End::Stopped;
+            if let Some(frame) = frame {
+                if (frame.node, frame.incarnation) != (link.peer.node, link.peer.incarnation) {
+                    return End::Impostor;
+                }
+                hub.counters.frames_in.add(1);
+                if !hub.report(Input::Frame(frame)).await {
+                    return End::Stopped;
+                }
+            } else {
+                hub.counters.skipped.add(1);
             }
             deadline = Instant::now() + hub.idle_limit();
         }
@@ -281,5 +282,78 @@ fn note(hub: &Hub, link: &Link, end: &End) {
             let from = accept::source(link.remote);
             hub.complaints.about(from, format_args!("frame in another hive's name, link closed"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::election::{Incarnation, NodeId};
+
+    fn peer(n: u8) -> Peer {
+        Peer { node: NodeId::new([10, 0, 0, n].into(), 6390), incarnation: Incarnation(n.into()) }
+    }
+
+    fn link(dialler: u8, dial: u64, heard: Duration) -> Link {
+        let ip = peer(1).node.ip;
+        Link::new(dial, peer(1), 0, (peer(dialler), dial), ip, CancellationToken::new(), heard)
+    }
+
+    fn queued(link: &Link) -> Vec<u8> {
+        link.waiting().iter().map(|waiting| waiting.bytes[0]).collect()
+    }
+
+    #[test]
+    fn the_newest_state_replaces_the_waiting_one_and_frames_keep_their_order() {
+        let link = link(1, 1, Duration::ZERO);
+        for (byte, state) in [(1, true), (2, false), (3, true), (4, false), (5, true)] {
+            assert_eq!(link.post(Bytes::from(vec![byte]), state), Posted::Queued);
+        }
+        assert_eq!(queued(&link), [2, 4, 5]);
+    }
+
+    #[test]
+    fn only_messages_fill_the_queue() {
+        let link = link(1, 1, Duration::ZERO);
+        let frame = Bytes::from_static(b"x");
+        for _ in 0..MAX_QUEUE {
+            assert_eq!(link.post(frame.clone(), false), Posted::Queued);
+            assert_eq!(link.post(frame.clone(), true), Posted::Queued);
+        }
+        assert_eq!(link.post(frame.clone(), false), Posted::Overflow);
+        assert_eq!(link.post(frame, true), Posted::Queued);
+        assert_eq!(queued(&link).len(), MAX_QUEUE + 1);
+    }
+
+    #[test]
+    fn a_retired_connection_takes_nothing_and_hands_on_what_waits() {
+        let (old, new) = (link(1, 1, Duration::ZERO), link(1, 2, Duration::ZERO));
+        old.post(Bytes::from_static(b"1"), false);
+        new.inherit(&old);
+        old.retire();
+        assert_eq!(old.post(Bytes::from_static(b"2"), true), Posted::Retired);
+        assert_eq!((queued(&old), queued(&new)), (vec![], vec![b'1']));
+    }
+
+    /// Whichever of the two a side saw first, it keeps the same one.
+    #[test]
+    fn both_ends_keep_the_same_connection() {
+        let now = Duration::from_secs(5);
+        let second = Duration::from_secs(1);
+        let order = [link(1, 9, now), link(1, 8, now), link(2, 99, now), link(2, 3, now)];
+        for (place, better) in order.iter().enumerate() {
+            for worse in &order[place + 1..] {
+                assert!(better.beats(worse, now, second));
+                assert!(!worse.beats(better, now, second));
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_that_was_silent_for_a_peer_timeout_loses_against_any_new_one() {
+        let second = Duration::from_secs(1);
+        let (silent, new) = (link(1, 9, Duration::ZERO), link(2, 1, second * 2));
+        assert!(!new.beats(&silent, second, second));
+        assert!(new.beats(&silent, second * 2, second));
     }
 }

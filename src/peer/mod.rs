@@ -76,6 +76,8 @@ pub struct Peers {
 /// Listens on the peer port. Must be called within a tokio runtime, whose tasks the links are.
 ///
 /// `inputs` receives `Dialled`, `LinkDown` and `Frame`. While it is full the links are not read.
+/// After a `LinkDown` the node's own address is dialled once, wanted or not, unless the link came
+/// from another IP than the one that node states.
 ///
 /// # Errors
 /// [`PeerError`]; nothing was started then.
@@ -94,7 +96,7 @@ pub async fn start(
 
 impl Peers {
     /// The addresses to keep links to, instead of those given before. Links to others stay with
-    /// their owners. At most [`table::MAX_WANTED`] are taken, the lowest first.
+    /// their owners. At most 1,024 are taken, the lowest first. Within the runtime only.
     pub fn dial(&self, wanted: Vec<NodeId>) {
         dial::want(&self.owner.0, wanted);
     }

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::worker::{Job, Shared};
+use super::desk::{Job, Shared};
 use super::{ProxyError, socket};
 
 /// Wait after an accept that failed for want of something (file descriptors, memory).

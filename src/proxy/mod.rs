@@ -12,6 +12,7 @@
 //! belongs to the current generation of routes, and that the control plane has shown life lately.
 
 mod accept;
+mod desk;
 mod gate;
 mod relay;
 mod route;
@@ -30,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::election;
 use accept::Acceptor;
+use desk::{Desk, Shared};
 use gate::Gate;
 use route::Routes;
-use worker::{Desk, Shared};
 
 /// What the data plane is started with.
 #[derive(Clone, Debug)]

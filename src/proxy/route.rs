@@ -207,7 +207,7 @@ mod tests {
         routes.set(10, forward(5, 1, 1));
         routes.set(11, forward(4, 2, 2));
         routes.confirm(0, 2);
-        assert_eq!(*lock(&called), []);
+        assert!(lock(&called).is_empty());
         routes.confirm(1, 1);
         assert_eq!(*lock(&called), [10]);
         routes.set(12, Route::Hold);

@@ -1,6 +1,6 @@
 //! One connection to one Redis: our own socket under the `redis` crate's multiplexer, with the run
 //! id read on it. It is never re-dialled behind anybody's back, its end is seen at once, and it is
-//! always closed by RST (`SO_LINGER 0`).
+//! always closed by RST (`SO_LINGER 0`), which takes back what has not arrived yet.
 
 use std::fmt;
 use std::io;
@@ -92,7 +92,7 @@ pub(super) enum Answer {
     Broken,
 }
 
-/// An open connection. Dropping the last handle of it resets it.
+/// An open connection. Dropping the last handle of it closes it.
 pub(super) struct Link {
     connection: MultiplexedConnection,
     budget: Arc<AtomicUsize>,
@@ -104,7 +104,7 @@ impl Dialer {
     pub async fn connect(&self) -> Result<Arc<Link>, DialError> {
         let stream = timeout(CONNECT_TIMEOUT, self.tcp()).await;
         let stream = stream.unwrap_or(Err(DialError::Unreachable))?;
-        // Both only fail on a socket that is dead already, which the first read will tell.
+        // These only fail on a socket that is dead already, which the first read will tell.
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         Link::new(stream).await.map_err(|_| DialError::Unreachable)
@@ -206,8 +206,8 @@ impl Link {
         self.end.is_cancelled()
     }
 
-    /// Resets the connection for everybody who holds it.
-    pub fn reset(&self) {
+    /// Closes the connection for everybody who holds it.
+    pub fn close(&self) {
         self.end.cancel();
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn stand(link: Arc<Link>, to: RedisAddr, lifted: CancellationToken) {
             link.ended().await;
         };
         lifted.run_until_cancelled(standing).await;
-        link.reset();
+        link.close();
     });
 }
 

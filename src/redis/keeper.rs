@@ -2,19 +2,18 @@
 //! every heartbeat. The loop never waits for Redis without hearing its commands.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Answer, DialError, Dialer, Link};
-use super::fence;
+use super::attend::Attended;
+use super::connection::{Answer, Dialer, Link};
+use super::contact::{BoxFuture, Contact, ask, contact, view_of};
 use super::info::Info;
-use super::settings::Facts;
+use super::settings::{Facts, MISCONF, STALE};
 use crate::election::{Input, OrderError, Passport, RedisAddr, RedisOrder, RedisView, RunId};
 
 /// A Redis that has not answered for this long is silent.
@@ -28,8 +27,6 @@ const BUSY_RETRY: Duration = Duration::from_millis(20);
 const UNFIT_RETRY: Duration = Duration::from_secs(1);
 /// New connections that are tried at once when one after another ends without an answer.
 const RETRIES_AT_ONCE: u32 = 3;
-
-pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What a keeper is told.
 pub(super) enum Command {
@@ -73,23 +70,6 @@ pub(super) enum Stale {
     Served,
 }
 
-/// How a wait ended.
-pub(super) enum Attended<T> {
-    Done(T),
-    Late,
-    /// Something was asked for that cannot wait.
-    Interrupted,
-    /// Nobody needs this keeper any more.
-    Stop,
-}
-
-/// What a question, with or without a dial before it, brought.
-enum Contact {
-    Refused,
-    Unreachable,
-    Answered(Arc<Link>, Answer),
-}
-
 pub(super) struct Keeper {
     pub dialer: Dialer,
     pub heartbeat: Duration,
@@ -100,15 +80,15 @@ pub(super) struct Keeper {
     /// The run whose id was read on `link`.
     pub run: Option<RunId>,
     pub job: Option<Job>,
-    view: Option<RedisView>,
+    pub view: Option<RedisView>,
     /// The last passport, which tells what a silent or busy Redis was.
     pub passport: Option<Passport>,
     /// The run whose settings were looked at.
     met: Option<RunId>,
-    probes: VecDeque<Instant>,
-    next_beat: Instant,
+    pub probes: VecDeque<Instant>,
+    pub next_beat: Instant,
     ended_in_a_row: u32,
-    stop: bool,
+    pub stop: bool,
 }
 
 impl Keeper {
@@ -245,7 +225,9 @@ impl Keeper {
         }
         self.ended_in_a_row = 0;
         let (view, info, problem) = view_of(&answer);
-        self.problem(problem);
+        let saves_ok = info.as_ref().is_none_or(|info| info.saves_ok);
+        let misconf = !saves_ok && self.persistent();
+        self.problem(problem.or_else(|| misconf.then(|| MISCONF.to_owned())));
         match info {
             Some(info) => {
                 if !self.meet(&info).await {
@@ -290,6 +272,8 @@ impl Keeper {
                 self.met = Some(run);
                 if let Charge::Local(local) = &mut self.charge {
                     facts.problems.clone_from(&local.facts.borrow().problems);
+                    facts.changed.iter().for_each(|it| tracing::info!("set on Redis: {it}"));
+                    facts.warnings.iter().for_each(|it| tracing::warn!("{it}"));
                     local.facts.send_replace(facts);
                 }
             }
@@ -307,8 +291,7 @@ impl Keeper {
         if local.stale != Stale::Wanted {
             return;
         }
-        let set =
-            async move { super::settings::set(&link, "replica-serve-stale-data", "yes").await };
+        let set = async move { super::settings::set(&link, STALE, "yes").await };
         let done = self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(set)).await;
         if let (Charge::Local(local), Attended::Done(Some(result))) = (&mut self.charge, done) {
             local.stale = Stale::Served;
@@ -319,135 +302,6 @@ impl Keeper {
                     ));
                 });
             }
-        }
-    }
-
-    /// Waits for `what` until `until`, doing meanwhile what cannot wait: it takes commands, repeats a
-    /// view that is no answer every heartbeat, and ends orders and probes whose time is up.
-    pub async fn attend<T>(
-        &mut self,
-        until: Instant,
-        what: impl Future<Output = T>,
-    ) -> Attended<T> {
-        let mut what = std::pin::pin!(what);
-        loop {
-            let wake = [Some(until), self.beat(), self.job.map(|job| job.until)];
-            let wake = wake.into_iter().flatten().chain(self.probes.front().copied()).min();
-            tokio::select! { biased;
-                done = what.as_mut() => return Attended::Done(done),
-                command = self.commands.recv() => match command {
-                    None => {
-                        self.stop = true;
-                        return Attended::Stop;
-                    }
-                    Some(command) => if self.take(command) {
-                        return Attended::Interrupted;
-                    }
-                },
-                () = sleep_until(wake.unwrap_or(until)) => {}
-            }
-            let now = Instant::now();
-            self.expire(now).await;
-            if self.stop {
-                return Attended::Stop;
-            }
-            if now >= until {
-                return Attended::Late;
-            }
-        }
-    }
-
-    /// When a view that no answer repeats is told again.
-    fn beat(&self) -> Option<Instant> {
-        let view = self.view?;
-        (!matches!(view, RedisView::Up(_) | RedisView::Busy)).then_some(self.next_beat)
-    }
-
-    async fn expire(&mut self, now: Instant) {
-        if self.beat().is_some_and(|beat| now >= beat)
-            && let Some(view) = self.view
-        {
-            self.tell(view).await;
-        }
-        if self.job.is_some_and(|job| now >= job.until) {
-            let error = match self.view {
-                Some(RedisView::Gone) => OrderError::Gone,
-                _ => OrderError::Silent,
-            };
-            self.fail_job(error).await;
-        }
-        while self.probes.front().is_some_and(|until| now >= *until) {
-            self.probes.pop_front();
-            let view = match self.view {
-                Some(view @ (RedisView::Gone | RedisView::Unfit | RedisView::Busy)) => view,
-                _ => RedisView::Silent,
-            };
-            self.send_probed(view).await;
-        }
-    }
-
-    /// Takes a command; `true` if the loop must turn to it at once.
-    fn take(&mut self, command: Command) -> bool {
-        match command {
-            Command::Order(job) => {
-                self.job = Some(job);
-                true
-            }
-            Command::Fence { run_id, to, lifted } => {
-                if let (Some(link), true) = (self.link.clone(), self.run == Some(run_id)) {
-                    fence::stand(link, to, lifted);
-                } else {
-                    tracing::debug!(%to, "no open connection to the master that is to be fenced");
-                }
-                false
-            }
-            Command::Probe { until } => {
-                if self.probes.len() < 8 {
-                    self.probes.push_back(until);
-                }
-                true
-            }
-            Command::ServeStale => match &mut self.charge {
-                Charge::Local(local) if local.stale == Stale::Refused => {
-                    local.stale = Stale::Wanted;
-                    true
-                }
-                _ => false,
-            },
-        }
-    }
-
-    /// Tells what is seen unless it was told within this heartbeat.
-    async fn tell_once(&mut self, view: RedisView) {
-        let told = self.view == Some(view) && Instant::now() < self.next_beat;
-        if !told || !self.probes.is_empty() {
-            self.tell(view).await;
-        }
-    }
-
-    /// Tells what is seen, to whoever waits for it.
-    pub async fn tell(&mut self, view: RedisView) {
-        self.view = Some(view);
-        self.next_beat = Instant::now() + self.heartbeat;
-        let input = match &self.charge {
-            Charge::Local(_) => Input::Redis(view),
-            Charge::Watched(addr) => Input::Watched { addr: *addr, view },
-        };
-        self.send(input).await;
-        while self.probes.pop_front().is_some() {
-            self.send_probed(view).await;
-        }
-    }
-
-    async fn send_probed(&mut self, view: RedisView) {
-        if let Charge::Watched(addr) = self.charge {
-            self.send(Input::Probed { addr, view }).await;
-        }
-    }
-
-    pub async fn send(&mut self, input: Input) {
-        if self.inputs.send(input).await.is_err() {
-            self.stop = true;
         }
     }
 
@@ -475,64 +329,20 @@ impl Keeper {
         (asked + pause).saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
+    fn persistent(&self) -> bool {
+        matches!(&self.charge, Charge::Local(local) if local.facts.borrow().persistent)
+    }
+
     fn problem(&mut self, problem: Option<String>) {
         let Charge::Local(local) = &self.charge else { return };
         let problems = Vec::from_iter(problem);
         local.facts.send_if_modified(|facts| {
             let changed = facts.problems != problems;
+            if changed {
+                problems.iter().for_each(|it| tracing::warn!("{it}"));
+            }
             facts.problems = problems;
             changed
         });
-    }
-}
-
-fn ask(link: Arc<Link>) -> BoxFuture<Contact> {
-    Box::pin(async move {
-        let answer = link.info().await;
-        Contact::Answered(link, answer)
-    })
-}
-
-fn contact(dialer: Dialer) -> BoxFuture<Contact> {
-    Box::pin(async move {
-        match dialer.connect().await {
-            Ok(link) => {
-                let answer = dialer.introduce(&link).await;
-                Contact::Answered(link, answer)
-            }
-            Err(DialError::Refused) => Contact::Refused,
-            Err(DialError::Unreachable) => Contact::Unreachable,
-        }
-    })
-}
-
-/// Dials, asks once and hangs up: what is at this address. Has no deadline of its own beyond the
-/// dial's.
-pub(super) async fn look(dialer: Dialer) -> RedisView {
-    match contact(dialer).await {
-        Contact::Refused => RedisView::Gone,
-        Contact::Unreachable => RedisView::Silent,
-        Contact::Answered(_, answer) => view_of(&answer).0,
-    }
-}
-
-/// What an answer to `INFO` means, with the reason why it is of no use.
-fn view_of(answer: &Answer) -> (RedisView, Option<Info>, Option<String>) {
-    let unfit = |reason: String| (RedisView::Unfit, None, Some(reason));
-    match answer {
-        Answer::Busy => (RedisView::Busy, None, Some("Redis is busy with a script.".to_owned())),
-        Answer::Broken => (RedisView::Silent, None, None),
-        Answer::Denied(text) => {
-            unfit(format!("Redis does not accept the credentials or their rights: {text}"))
-        }
-        Answer::Foreign | Answer::List(_) => unfit("What answers there is no Redis.".to_owned()),
-        Answer::Error(text) => unfit(format!("Redis refuses INFO: {text}")),
-        Answer::Text(text) => match Info::parse(text) {
-            Err(error) => unfit(format!("This Redis cannot be used: {error}.")),
-            Ok(info) if info.cluster => {
-                unfit("Redis runs as a Cluster node; a hive needs a plain one.".to_owned())
-            }
-            Ok(info) => (RedisView::Up(info.passport), Some(info), None),
-        },
     }
 }

@@ -3,7 +3,9 @@
 //! Everything that is seen comes out as an [`Input`]; everything that is to be done goes in through
 //! [`Redis`], whose methods never wait.
 
+mod attend;
 mod connection;
+mod contact;
 mod fence;
 mod info;
 mod keeper;

@@ -1,7 +1,7 @@
 //! Orders to the local Redis (ELECTION 7): over the identified connection, right after it answered.
 //!
 //! Linux hands a process what arrived before a reset, so resetting a connection does not take back
-//! an order that a stopped Redis has not read yet. Three things stand in for that:
+//! an order that a stopped Redis has not read yet (`tests/redis_facts.rs`). Three things stand in:
 //! an order is sent only after a question was answered on the same connection; an order that
 //! supersedes an unanswered one is sent right behind it, where Redis executes both before it turns to
 //! anybody else; and behind a promotion that is given up unanswered goes `REPLICAOF 127.0.0.1 1`.
@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use super::attend::Attended;
 use super::connection::{Answer, Dialer, Link};
 use super::fence::replica_of;
 use super::info::Info;
-use super::keeper::{ANSWER_TIMEOUT, Attended, Job, Keeper};
+use super::keeper::{ANSWER_TIMEOUT, Job, Keeper};
 use crate::election::{Input, OrderError, Passport, RedisAddr, RedisOrder, RedisRole, RedisView};
 
 /// Longest wait for a backlog to begin.
@@ -91,7 +92,7 @@ impl Keeper {
         match answer {
             Answer::Text(_) => {}
             Answer::Busy => return self.repeat(job),
-            Answer::Broken => return self.redial(job),
+            Answer::Broken => return self.redial(job).await,
             Answer::Error(text) | Answer::Denied(text) => {
                 self.end(job, Err(OrderError::Refused(text))).await;
                 return Step::Again(Duration::ZERO);
@@ -117,7 +118,7 @@ impl Keeper {
                 Err(error) => self.end(job, Err(OrderError::Refused(error.to_string()))).await,
             },
             Attended::Done(Answer::Busy) => self.repeat(job),
-            Attended::Done(_) => self.redial(job),
+            Attended::Done(_) => self.redial(job).await,
             // It was executed: nothing has to be undone.
             Attended::Late => {
                 self.lose_link();
@@ -148,7 +149,7 @@ impl Keeper {
         match self.wait(BACKLOG_TIMEOUT, begun).await {
             Attended::Interrupted => Some(Step::Superseded),
             Attended::Stop => Some(Step::Again(Duration::ZERO)),
-            Attended::Done(()) | Attended::Late if link.is_over() => Some(self.redial(job)),
+            Attended::Done(()) | Attended::Late if link.is_over() => Some(self.redial(job).await),
             Attended::Done(()) | Attended::Late => None,
         }
     }
@@ -165,12 +166,14 @@ impl Keeper {
         Step::Again(self.pause_from(Instant::now()))
     }
 
-    /// The connection broke: whether the order was executed is unknown. It stays out, and is given
-    /// again to the same run, where repeating it changes nothing.
-    fn redial(&mut self, job: Job) -> Step {
+    /// The connection broke: whether the order was executed is unknown. Until its time is up it is
+    /// given again to the same run, where repeating it changes nothing.
+    async fn redial(&mut self, job: Job) -> Step {
         self.lose_link();
+        if self.job.is_none() && Instant::now() >= job.until {
+            return self.end(job, Err(OrderError::Gone)).await;
+        }
         self.job.get_or_insert(job);
-        self.extend_job();
         Step::Again(Duration::ZERO)
     }
 
@@ -178,12 +181,12 @@ impl Keeper {
     fn give_up(&mut self, link: Arc<Link>, job: Job) {
         self.lose_link();
         if !matches!(job.order, RedisOrder::Promote { .. }) {
-            link.reset();
+            link.close();
             return;
         }
         tokio::spawn(async move {
             let _ = timeout(UNDO_TIMEOUT, link.ask(&replica_of(RedisAddr::PARKED))).await;
-            link.reset();
+            link.close();
         });
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Dialer;
-use super::keeper::look;
+use super::contact::look;
 use crate::election::{Input, RedisAddr, RedisView};
 
 /// Probes that are out at once; more wait within their own deadline.

@@ -21,6 +21,14 @@ const LIVE: [(&str, &str); 5] = [
     ("rdb-del-sync-files", "yes"),
 ];
 
+/// `replica-serve-stale-data`, which is `no` at the start and `yes` once the copy was current.
+pub(super) const STALE: &str = "replica-serve-stale-data";
+
+/// Before this version a fenced Redis that refuses stale data answers `PING` all the same. A replica
+/// that dials it goes on to `PSYNC`, and over the `-MASTERDOWN` it gets gives up its own backlog: its
+/// copy could not be told from a blank one. So there the setting is `yes` from the first contact on.
+const NO_STALE_PING: Version = Version { major: 7, minor: 0, patch: 0 };
+
 /// What is known of the local Redis beside its passport; for `check`, `/status` and the log.
 /// Sentences are for people, never contain a secret, and are bounded in number and length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +49,8 @@ pub struct Facts {
     pub warnings: Vec<String>,
     /// What is wrong now, in sentences: wrong password, a Cluster node, too old, nobody there.
     pub problems: Vec<String>,
+    /// It saves its data to disk.
+    pub persistent: bool,
     /// `busy-reply-threshold` (`lua-time-limit` before 7.0).
     pub busy_threshold: Option<Duration>,
 }
@@ -90,12 +100,16 @@ pub(super) async fn first_contact(
     for (name, value) in LIVE {
         correct(link, &mut facts, name, value).await?;
     }
+    if info.passport.version < NO_STALE_PING {
+        correct(link, &mut facts, STALE, "yes").await?;
+    }
     if let Some(password) = &dialer.password {
         let user = dialer.username.as_deref().unwrap_or_default();
         correct(link, &mut facts, "masteruser", user).await?;
         correct_secret(link, &mut facts, password).await?;
     }
-    look_at_persistence(link, &mut facts, info).await?;
+    look_at_persistence(link, &mut facts).await?;
+    look_at_stale_data(link, &mut facts, info).await?;
     look_at_busy_threshold(link, &mut facts, redis_timeout).await?;
     Some(facts)
 }
@@ -151,7 +165,7 @@ async fn correct(link: &Link, facts: &mut Facts, name: &str, value: &str) -> Opt
             return Some(());
         }
     };
-    if name.starts_with("rep") || name.starts_with("rdb") {
+    if LIVE.iter().any(|(live, _)| *live == name) {
         facts.missing_flags.push(format!("--{name} {value}"));
     }
     match set(link, name, value).await? {
@@ -182,12 +196,11 @@ async fn correct_secret(link: &Link, facts: &mut Facts, password: &SecretString)
 }
 
 /// Persistence is the operator's choice and is never touched: it is told where it is on.
-async fn look_at_persistence(link: &Link, facts: &mut Facts, info: &Info) -> Option<()> {
-    let mut saves = false;
+async fn look_at_persistence(link: &Link, facts: &mut Facts) -> Option<()> {
     if let Setting::Is(save) = get(link, "save").await?
         && !save.is_empty()
     {
-        saves = true;
+        facts.persistent = true;
         facts.missing_flags.push("--save \"\"".to_owned());
         facts.warnings.push(format!(
             "Redis saves its data to disk (save {}): after a restart it loads old data.",
@@ -197,20 +210,22 @@ async fn look_at_persistence(link: &Link, facts: &mut Facts, info: &Info) -> Opt
     if let Setting::Is(aof) = get(link, "appendonly").await?
         && aof != "no"
     {
-        saves = true;
+        facts.persistent = true;
         facts.missing_flags.push("--appendonly no".to_owned());
         facts
             .warnings
             .push("Redis keeps an append-only file: after a restart it loads old data.".to_owned());
     }
-    if saves && !info.saves_ok {
-        facts.warnings.push(MISCONF.to_owned());
-    }
-    if let Setting::Is(stale) = get(link, "replica-serve-stale-data").await?
-        && stale != "no"
+    Some(())
+}
+
+async fn look_at_stale_data(link: &Link, facts: &mut Facts, info: &Info) -> Option<()> {
+    if info.passport.version >= NO_STALE_PING
         && facts.boot_fence != BootFence::Unknown
+        && let Setting::Is(stale) = get(link, STALE).await?
+        && stale != "no"
     {
-        facts.missing_flags.push("--replica-serve-stale-data no".to_owned());
+        facts.missing_flags.push(format!("--{STALE} no"));
     }
     Some(())
 }

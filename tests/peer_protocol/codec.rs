@@ -1,6 +1,7 @@
 //! The codec against random frames and random bytes, and against the second decoder.
 
 use proptest::prelude::*;
+use redis_hive::election::frame::Held;
 use redis_hive::election::*;
 use redis_hive::peer::codec::{self, CodecError, HEADER_LEN, MAX_BODY, MINOR};
 
@@ -16,7 +17,7 @@ proptest! {
         let bytes = codec::encode(&frame);
         prop_assert_eq!(codec::decode_frame(&bytes), Ok(frame.clone()));
         let (second, _) = decoder::decode(&bytes).map_err(TestCaseError::fail)?;
-        prop_assert_eq!(second, Decoded::Frame(frame));
+        prop_assert_eq!(second, Decoded::Frame(Box::new(frame)));
     }
 
     #[test]
@@ -40,7 +41,7 @@ proptest! {
             let at = random.below(bytes.len() as u64) as usize;
             bytes[at] = random.u64() as u8;
         }
-        let ours = codec::decode_frame(&bytes).ok().map(Decoded::Frame);
+        let ours = codec::decode_frame(&bytes).ok().map(|it| Decoded::Frame(Box::new(it)));
         let second = decoder::decode(&bytes).ok().map(|(decoded, _)| decoded);
         prop_assert_eq!(ours, second.filter(|it| matches!(it, Decoded::Frame(_))));
     }
@@ -98,7 +99,7 @@ fn a_newer_minors_new_tag_skips_the_frame() {
 #[test]
 fn epochs_above_the_highest_are_refused() {
     let frame = |epoch| Frame {
-        message: Message::Held(election::frame::Held { epoch }),
+        message: Message::Held(Held { epoch }),
         ..frames::golden().swap_remove(0).1
     };
     assert!(codec::decode_frame(&codec::encode(&frame(Epoch::MAX))).is_ok());
@@ -152,5 +153,3 @@ fn addresses_have_one_form() {
     let read = codec::decode_frame(&codec::encode(&frame)).expect("a valid frame");
     assert_eq!(read.node, NodeId::new("10.0.0.1".parse().unwrap(), 6390));
 }
-
-use redis_hive::election;

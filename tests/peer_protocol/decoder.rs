@@ -12,7 +12,7 @@ use redis_hive::peer::codec::Hello;
 #[derive(Debug, PartialEq)]
 pub enum Decoded {
     Hello(Hello),
-    Frame(Frame),
+    Frame(Box<Frame>),
 }
 
 /// Reads a whole frame, header included; gives it with its annotated dump.
@@ -47,12 +47,12 @@ impl Reader<'_> {
         let decoded = if kind == 0x01 {
             Decoded::Hello(self.hello()?)
         } else {
-            Decoded::Frame(Frame {
+            Decoded::Frame(Box::new(Frame {
                 node: self.node("node")?,
                 incarnation: self.incarnation("incarnation")?,
                 number: self.u64("number")?,
                 message: self.message(kind)?,
-            })
+            }))
         };
         if self.at == self.bytes.len() { Ok(decoded) } else { Err("trailing bytes".into()) }
     }
@@ -157,7 +157,8 @@ impl Reader<'_> {
             promise.is_some(),
             living.is_some(),
         ];
-        let fits = present.iter().enumerate().all(|(i, there)| *there == (i + 1 == reason.into()));
+        let fits =
+            present.iter().enumerate().all(|(i, there)| *there == (i + 1 == usize::from(reason)));
         let reason = match reason {
             1 => leader.map(DenialReason::HasLeader),
             2 => better.map(DenialReason::Better),

@@ -1,8 +1,9 @@
 //! What is no hive, or no good one: it loses its connection, and nobody else notices.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redis_hive::election::{Dialled, Incarnation, NodeId};
+use redis_hive::election::{Dialled, Incarnation, Input, NodeId};
 use redis_hive::peer::PeerSettings;
 use redis_hive::peer::codec::{self, HEADER_LEN, MINOR};
 use tokio::io::AsyncWriteExt;
@@ -49,6 +50,43 @@ async fn a_hive_of_another_name_is_foreign() {
     until("count", || b.peers.counters().foreign > 0).await;
     assert!(a.peers.linked().is_empty() && b.peers.linked().is_empty());
     assert!(b.reported().is_empty(), "nothing of another hive reaches the core");
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whoever reads the log is told once which address it is and what is wrong with it.
+#[tokio::test]
+async fn a_foreign_hive_is_complained_about_in_one_line() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let subscriber = subscriber.finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut a = Hive::start(free([127, 71, 10, 1]), 1).await;
+    let id = free([127, 71, 10, 2]);
+    let _b = Hive::with(PeerSettings { name: "other\n".into(), ..settings(id, 2) }).await;
+    a.peers.dial(vec![id]);
+    for _ in 0..4 {
+        assert_eq!(a.outcome(id).await, Dialled::Foreign);
+    }
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let about = format!("peer {id}: belongs to the hive \"other\\n\", this is \"test\" (--name)");
+    assert_eq!(log.matches(&about).count(), 1, "{log}");
+    // Its own line about the dialler, and no more.
+    assert_eq!(log.lines().count(), 2, "{log}");
 }
 
 #[tokio::test]
@@ -191,4 +229,36 @@ async fn there_are_no_more_links_than_allowed() {
     until("room", || a.peers.linked().len() == 255).await;
     let _again = greeted(a.id, &hello(8, 501)).await;
     until("its link", || a.peers.linked().len() == 256).await;
+}
+
+/// It says hello and closes, for ever: it is asked again, and not as fast as it can answer.
+#[tokio::test]
+async fn a_hive_that_drops_its_links_is_not_hammered() {
+    let mut a = Hive::start(free([127, 71, 9, 1]), 1).await;
+    let listener = TcpListener::bind("127.71.9.2:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let me = NodeId::new(addr.ip(), addr.port());
+    let answer = codec::encode_hello(&codec::Hello { node: me, dial: 0, ..hello(9, 9) });
+    a.peers.dial(vec![me]);
+    let dropping = async {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_hello(&mut stream).await;
+            stream.write_all(&answer).await.unwrap();
+        }
+    };
+    let losses = async {
+        for _ in 0..6 {
+            let lost =
+                a.next("loss", |input| matches!(input, Input::LinkDown { .. }).then_some(()));
+            lost.await;
+        }
+    };
+    let start = Instant::now();
+    tokio::select! {
+        () = dropping => {}
+        () = losses => {}
+    }
+    // 20 + 40 + 80 + 160 + 200 ms
+    assert!(start.elapsed() >= Duration::from_millis(400), "six links in {:?}", start.elapsed());
 }

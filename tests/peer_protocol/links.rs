@@ -70,7 +70,7 @@ async fn a_death_is_seen_at_once() {
 /// Both dial each other in the same instant: one connection stays, and nobody sees a loss.
 #[tokio::test]
 async fn of_two_connections_one_stays_and_nothing_is_lost_or_doubled() {
-    for round in 0..20 {
+    for round in 0..10 {
         let mut a = Hive::start(free([127, 70, 4, 1]), 100 + round).await;
         let mut b = Hive::start(free([127, 70, 4, 2]), 200 + round).await;
         if round % 2 == 0 {
@@ -106,8 +106,30 @@ async fn of_two_connections_one_stays_and_nothing_is_lost_or_doubled() {
             assert!(numbers.into_iter().eq(1..=30), "round {round}");
             assert_eq!(hive.peers.linked().len(), 1);
         }
-        talk(&mut a, &mut b).await;
+        outlive_the_second_connection(&mut a, &mut b).await;
     }
+}
+
+/// Heartbeats for longer than a retired connection lasts: if the two had kept different ones, both
+/// would end by then.
+async fn outlive_the_second_connection(a: &mut Hive, b: &mut Hive) {
+    let end = Instant::now() + Duration::from_millis(250);
+    while Instant::now() < end {
+        heartbeat(a, b).await;
+        heartbeat(b, a).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn heartbeat(from: &Hive, to: &mut Hive) {
+    let frame = crate::frames::state(from.id, from.incarnation, 1000);
+    from.peers.broadcast(&frame);
+    to.next("heartbeat", |input| match input {
+        Input::Frame(heard) => (heard.number == 1000).then_some(()),
+        Input::LinkDown { .. } => panic!("the link was lost"),
+        _ => None,
+    })
+    .await;
 }
 
 /// A hive that is listed under two addresses is one hive with one link.
@@ -194,20 +216,24 @@ async fn a_peer_that_does_not_read_costs_nobody_else_anything() {
     let deaf = greeted(a.id, &hello(9, 9)).await;
     until("second link", || a.peers.linked().len() == 2).await;
 
-    let mut numbers = 0;
+    let large = crate::frames::largest();
+    let (node, incarnation) = (a.id, a.incarnation);
     let start = Instant::now();
-    while a.peers.counters().overflowed == 0 {
-        assert!(start.elapsed() < Duration::from_secs(20), "the deaf peer is never given up");
-        numbers += 1;
-        let frame = crate::frames::largest();
-        let message = Message::Held(Held { epoch: Epoch(numbers) });
-        let (node, incarnation) = (a.id, a.incarnation);
-        a.peers.broadcast(&Frame { node, incarnation, number: numbers, message });
-        a.peers.send(hello(9, 9).node, &Frame { number: numbers, ..frame });
-        let got = b.frame().await;
-        assert_eq!(got.number, numbers, "the good peer missed a frame");
+    let mut number = 0;
+    // Its queue overflows; on a slow machine the kernel gives up on it first.
+    while a.peers.linked().len() == 2 {
+        assert!(start.elapsed() < Duration::from_secs(60), "the deaf peer is never given up");
+        number += 1;
+        let message = Message::Held(Held { epoch: Epoch(number) });
+        a.peers.broadcast(&Frame { node, incarnation, number, message });
+        let message = large.message.clone();
+        a.peers.send(hello(9, 9).node, &Frame { node, incarnation, number, message });
+        assert_eq!(b.frame().await.number, number, "the good peer missed a frame");
+        // Or its link would be idle.
+        let heartbeat = b.say();
+        b.peers.broadcast(&heartbeat);
+        a.hears(&heartbeat).await;
     }
-    until("end of its link", || a.peers.linked().len() == 1).await;
     talk(&mut a, &mut b).await;
     drop(deaf);
 }

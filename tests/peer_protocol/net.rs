@@ -1,6 +1,7 @@
 //! Hives over loopback: real ones, and raw connections that say what a test wants.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use redis_hive::election::{Dialled, Frame, Incarnation, Input, NodeId};
@@ -36,10 +37,17 @@ pub fn settings(id: NodeId, incarnation: u64) -> PeerSettings {
     }
 }
 
-/// An address on loopback where nothing listens. Every test has IPs of its own.
+/// An address on loopback where nothing listens. Every test has IPs of its own, and the port is
+/// free on all of them and none that the system gives to clients.
 pub fn free(ip: [u8; 4]) -> NodeId {
-    let listener = TcpListener::bind((IpAddr::from(ip), 0)).expect("a free port");
-    NodeId::new(ip.into(), listener.local_addr().expect("its address").port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = (std::process::id() % 100) as u16 * 100;
+    loop {
+        let port = 20_000 + (base + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return NodeId::new(ip.into(), port);
+        }
+    }
 }
 
 impl Hive {

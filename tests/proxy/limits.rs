@@ -1,8 +1,10 @@
 //! Too many clients, useless clients, a taken port, the end.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use redis_hive::proxy::{self, ProxySettings};
 
@@ -118,4 +120,78 @@ fn the_end_cuts_everybody_and_leaves_the_port() {
     let counters = hive.proxy.counters();
     assert_eq!((counters.clients, counters.held), (0, 0));
     assert!(TcpStream::connect(hive.proxy.addresses()[0]).is_err());
+}
+
+/// A process of its own with few descriptors; killed with this value.
+struct Few(Child);
+
+impl Drop for Few {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Few {
+    /// CPU time used, in clock ticks (usually 100 a second).
+    fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+    }
+}
+
+/// Out of descriptors, the proxy waits instead of spinning, and goes on when there are some again.
+#[cfg(target_os = "linux")]
+#[test]
+fn out_of_descriptors_it_waits() {
+    let child = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -n 64; exec \"$0\" --ignored --exact limits::child_with_few --nocapture",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .env("HIVE_TEST_CHILD", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut few = Few(child);
+    let mut lines = BufReader::new(few.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let port = lines.find_map(|line| line.split("port=").nth(1)?.parse::<u16>().ok());
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port.expect("the child tells its port")));
+
+    let mut clients: Vec<_> = (0..100).map(|_| dial(addr)).collect();
+    // The last one is beyond the limit: the error it is to get in the end is all that it gets.
+    let (begun, before) = (Instant::now(), few.ticks());
+    let last = clients.last().unwrap();
+    last.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    assert!((&*last).read(&mut [0]).is_err(), "nobody is answered yet");
+    let (wall, ticks) = (begun.elapsed(), few.ticks() - before);
+    assert!(ticks < 15, "{ticks} ticks of CPU in {wall:?}: it spins");
+
+    drop(clients.drain(..70));
+    few.0.stdin.take().unwrap().write_all(b"go on\n").unwrap();
+    for client in &clients {
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(read_all(client), "-MASTERDOWN told to\r\n");
+    }
+}
+
+/// The other side of [`out_of_descriptors_it_waits`]; does nothing by itself.
+#[test]
+#[ignore = "a part of another test"]
+fn child_with_few() {
+    if std::env::var_os("HIVE_TEST_CHILD").is_none() {
+        return;
+    }
+    let hive = Hive::start();
+    println!("\nport={}", hive.proxy.addresses()[0].port());
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+    if line == "go on\n" {
+        hive.route(redis_hive::election::Route::Refuse { reason: "told to".into() });
+        // Ends with its input, or with the one who kills it.
+        hive.wait_for("all were told", |c| c.refused_total >= 30 && c.clients == 0);
+    }
 }

@@ -1,3 +1,4 @@
 //! What the tests on real servers share.
 
+pub mod room;
 pub mod servers;

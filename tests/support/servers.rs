@@ -4,7 +4,7 @@
 // Every test binary uses its own part of this.
 #![allow(dead_code)]
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,19 +16,38 @@ use redis_hive::redis::Info;
 /// The port of every test server.
 pub const PORT: u16 = 6379;
 /// The longest that any step of a test may take.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The boot fence and the replication settings every Redis of a hive is started with.
 pub const BOOT_FLAGS: [&str; 17] = [
-    "--replicaof", "127.0.0.1", "1",
-    "--replica-serve-stale-data", "no",
-    "--save", "",
-    "--appendonly", "no",
-    "--repl-diskless-sync", "yes",
-    "--repl-diskless-sync-delay", "0",
-    "--repl-backlog-ttl", "0",
-    "--rdb-del-sync-files", "yes",
+    "--replicaof",
+    "127.0.0.1",
+    "1",
+    "--replica-serve-stale-data",
+    "no",
+    "--save",
+    "",
+    "--appendonly",
+    "no",
+    "--repl-diskless-sync",
+    "yes",
+    "--repl-diskless-sync-delay",
+    "0",
+    "--repl-backlog-ttl",
+    "0",
+    "--rdb-del-sync-files",
+    "yes",
 ];
+
+/// [`BOOT_FLAGS`] without `--replica-serve-stale-data no` on 6.2, where it costs replicas of a fenced
+/// server their backlog.
+pub fn boot_flags(binary: &Path) -> Vec<&'static str> {
+    let mut flags = BOOT_FLAGS.to_vec();
+    if binary.ends_with("redis-6.2") {
+        flags.drain(3..5);
+    }
+    flags
+}
 
 /// The server binary of this name, or `None` after saying loudly that the test is skipped. Where
 /// `CI` is `true`, a missing one fails the test.
@@ -62,17 +81,22 @@ pub struct Server {
 /// A loopback address that no other server of this machine's tests has.
 pub fn unused_address() -> RedisAddr {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    assert!(number < 255, "one test binary has 254 addresses");
     let process = std::process::id();
     let [second, third] = [1 + process % 250, process / 250 % 256].map(|part| part as u8);
-    RedisAddr::new(Ipv4Addr::new(127, second, third, number as u8).into(), PORT)
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(number < 255, "one test binary has 254 addresses");
+        let ip = Ipv4Addr::new(127, second, third, number as u8);
+        if TcpListener::bind((ip, PORT)).is_ok() {
+            return RedisAddr::new(ip.into(), PORT);
+        }
+    }
 }
 
 impl Server {
     /// Starts a server as every Redis of a hive is started: fenced.
     pub fn fenced(binary: &Path) -> Server {
-        Server::start(binary, &BOOT_FLAGS)
+        Server::start(binary, &boot_flags(binary))
     }
 
     /// Starts a fenced server and promotes it.
@@ -119,23 +143,17 @@ impl Server {
 
     /// Stops the process, as SIGSTOP does, and waits until it stands.
     pub fn freeze(&self) {
-        self.signal("STOP");
-        let stat = format!("/proc/{}/stat", self.child.id());
-        eventually("the server is stopped", || {
-            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
-            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')).then_some(())
-        });
+        self.freezer().freeze();
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        self.signal("CONT");
+        signal(self.child.id(), "CONT");
     }
 
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status();
-        assert!(status.expect("kill runs").success());
+    /// What can stop this process from another thread.
+    pub fn freezer(&self) -> Freezer {
+        Freezer(self.child.id())
     }
 
     /// Opens a connection of its own.
@@ -143,8 +161,9 @@ impl Server {
         let auth = self.password.as_ref().map_or(String::new(), |it| format!(":{it}@"));
         let url = format!("redis://{auth}{}/", self.addr);
         let client = redis::Client::open(url).expect("a valid address");
-        let connection = client.get_connection_with_timeout(Duration::from_secs(5));
-        let connection = connection.expect("the server takes a connection");
+        let connection = eventually("the server takes a connection", || {
+            client.get_connection_with_timeout(Duration::from_secs(5)).ok()
+        });
         connection.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
         connection
     }
@@ -225,6 +244,39 @@ impl Drop for Server {
     }
 }
 
+/// Gives the master a hundred more keys, which the replica will load for a second or two.
+pub fn make_a_copy_slow(master: &Server, replica: &Server) {
+    // A server that loads answers once every 2 MiB of the file.
+    master.ask(&["CONFIG", "SET", "rdbcompression", "no"]);
+    let big = "x".repeat(200_000);
+    let mut client = master.client();
+    for key in 0..100 {
+        send(&mut client, &["SET", &format!("big{key}"), &big]).expect("a master takes it");
+    }
+    // Microseconds a key.
+    replica.ask(&["CONFIG", "SET", "key-load-delay", "10000"]);
+}
+
+/// Stops one server.
+pub struct Freezer(u32);
+
+impl Freezer {
+    /// As [`Server::freeze`]. Must not be used after that server was dropped.
+    pub fn freeze(&self) {
+        signal(self.0, "STOP");
+        let stat = format!("/proc/{}/stat", self.0);
+        eventually("the server is stopped", || {
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')).then_some(())
+        });
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.expect("kill runs").success());
+}
+
 fn spawn(binary: &Path, addr: RedisAddr, dir: &Path, flags: &[String]) -> Child {
     let log = std::fs::File::create(dir.join("log")).expect("a log");
     let mut command = Command::new(binary);
@@ -245,7 +297,9 @@ pub fn send(
     words: &[&str],
 ) -> redis::RedisResult<redis::Value> {
     let mut command = redis::Cmd::new();
-    words.iter().for_each(|word| drop(command.arg(word)));
+    for word in words {
+        command.arg(word);
+    }
     command.query(connection)
 }
 

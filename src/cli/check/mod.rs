@@ -1,0 +1,294 @@
+//! `redis-hive check`: looks at everything `run` would depend on, and says how to mend it.
+
+mod redis;
+
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::config::{Checked, Config, advertised};
+use crate::discovery::{self, DiscoverySettings, Outcome, Search};
+use crate::http::status::{Status, timestamp};
+
+use super::{EXIT_FAILED, fetch, status::wrap};
+
+const WIDTH: usize = 80;
+/// Where the text of a finding begins.
+const INDENT: usize = 15;
+/// 2024-01-01: a clock before this was never set.
+const CLOCK_MIN_MS: u64 = 1_704_067_200_000;
+/// 2100-01-01.
+const CLOCK_MAX_MS: u64 = 4_102_444_800_000;
+
+/// How a finding is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// As it should be.
+    Good,
+    /// Works, and may hurt later.
+    Odd,
+    /// Does not work.
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    /// How it is meant.
+    pub level: Level,
+    /// What was looked at, one word.
+    pub subject: &'static str,
+    /// What was seen.
+    pub seen: String,
+    /// Why it matters; empty where nothing is wrong.
+    pub why: String,
+    /// How to mend it; empty where nothing is wrong.
+    pub mend: String,
+}
+
+impl Finding {
+    pub(super) fn good(subject: &'static str, seen: impl Into<String>) -> Finding {
+        let (seen, why, mend) = (seen.into(), String::new(), String::new());
+        Finding { level: Level::Good, subject, seen, why, mend }
+    }
+
+    pub(super) fn odd(
+        subject: &'static str,
+        seen: impl Into<String>,
+        why: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Finding {
+        let (seen, why, mend) = (seen.into(), why.into(), mend.into());
+        Finding { level: Level::Odd, subject, seen, why, mend }
+    }
+
+    pub(super) fn bad(
+        subject: &'static str,
+        seen: impl Into<String>,
+        why: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Finding {
+        Finding { level: Level::Bad, ..Finding::odd(subject, seen, why, mend) }
+    }
+}
+
+/// Looks at everything and prints what was found; exit code 1 if anything does not work.
+pub(super) async fn run(checked: Checked) -> anyhow::Result<ExitCode> {
+    let Checked { config, warnings } = checked;
+    let mut findings = vec![Finding::good("config", "the settings are valid")];
+    findings.extend(warnings.into_iter().map(|warning| {
+        Finding::odd("config", warning, "it may not be what you meant", "see the flag's --help")
+    }));
+    findings.push(clock(SystemTime::now()));
+    let (found, listed) = dns(&config).await;
+    findings.extend(found);
+    findings.push(address(&config, &listed));
+    findings.extend(redis::look(&config).await);
+    findings.extend(ports(&config).await);
+
+    let bad = findings.iter().filter(|finding| finding.level == Level::Bad).count();
+    let odd = findings.iter().filter(|finding| finding.level == Level::Odd).count();
+    let colour = std::io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let mut text: String = findings.iter().map(|finding| show(finding, colour)).collect();
+    text.push_str(&format!("\n{bad} to mend, {odd} to think about\n"));
+    // Nobody is left to read it when the pipe is closed; the exit code still tells.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
+}
+
+fn show(finding: &Finding, colour: bool) -> String {
+    let (word, paint) = match finding.level {
+        Level::Good => ("ok", "32"),
+        Level::Odd => ("warn", "33"),
+        Level::Bad => ("BAD", "31"),
+    };
+    let padded = format!("{word:5}");
+    let word = if colour { format!("\x1b[{paint}m{padded}\x1b[0m") } else { padded };
+    let mut text = format!("{word} {:8} ", finding.subject);
+    let parts = [("", &finding.seen), ("why:  ", &finding.why), ("mend: ", &finding.mend)];
+    for (label, part) in parts.into_iter().filter(|(_, part)| !part.is_empty()) {
+        let clean: String = part.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        for (at, line) in wrap(&clean, WIDTH - INDENT - label.len()).iter().enumerate() {
+            let label = if at == 0 { label } else { "      ".get(..label.len()).unwrap_or("") };
+            if !text.ends_with(' ') {
+                text.push_str(&" ".repeat(INDENT));
+            }
+            text.push_str(&format!("{label}{line}\n"));
+        }
+    }
+    text
+}
+
+/// Only a clock that was never set is wrong here: hives compare their clocks to break ties only.
+fn clock(now: SystemTime) -> Finding {
+    let ms = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
+    let ms = u64::try_from(ms).unwrap_or(u64::MAX);
+    let seen = format!("the clock says {}", timestamp(ms));
+    if (CLOCK_MIN_MS..CLOCK_MAX_MS).contains(&ms) {
+        return Finding::good("clock", seen);
+    }
+    Finding::odd(
+        "clock",
+        format!("{seen}, which cannot be"),
+        "between equal copies the hive that lost its leader first wins, by the clock; log lines \
+         cannot be put in order",
+        "set the node's clock (NTP)",
+    )
+}
+
+/// What DNS says, and all addresses it lists.
+async fn dns(config: &Config) -> (Vec<Finding>, Vec<IpAddr>) {
+    let mut listed: Vec<IpAddr> = config.peers.iter().map(|peer| peer.ip).collect();
+    if config.services.is_empty() {
+        let seen = format!("not needed: {} fixed peers", listed.len());
+        return (vec![Finding::good("dns", seen)], listed);
+    }
+    let settings = DiscoverySettings {
+        services: config.services.clone(),
+        peer_port: config.peer_port,
+        nameserver: config.dns_server,
+        search: Search::system(),
+        interval: Duration::from_secs(1),
+    };
+    let states = match discovery::resolve_once(&settings).await {
+        Ok(states) => states,
+        Err(error) => {
+            let finding = Finding::bad(
+                "dns",
+                error.to_string(),
+                "without DNS no peer is found, and an empty hive never starts",
+                "give the container an /etc/resolv.conf, or use --peer",
+            );
+            return (vec![finding], listed);
+        }
+    };
+    let mut findings = Vec::new();
+    for state in states {
+        let service = &state.service;
+        let name = discovery::absolute_name(service, &settings.search);
+        let name = state.name.as_ref().unwrap_or(&name);
+        let shown: Vec<String> = state.addresses.iter().map(IpAddr::to_string).collect();
+        let shown = shown.join(", ");
+        listed.extend(&state.addresses);
+        let count = state.addresses.len();
+        findings.push(match state.outcome {
+            Some(Outcome::Complete) => {
+                Finding::good("dns", format!("{name} lists {count} addresses: {shown}"))
+            }
+            Some(Outcome::Partly(why)) => Finding::odd(
+                "dns",
+                format!("{name} lists {count} addresses ({shown}), but {}", why.describe()),
+                "while one address family fails, an empty hive waits and no address is forgotten",
+                "look at the DNS server: both A and AAAA must be answered, if only with nothing",
+            ),
+            Some(Outcome::Failed(why)) => Finding::bad(
+                "dns",
+                format!("--service {service} ({name}): {}", why.describe()),
+                "peers are found by this name only",
+                "check the name and the namespace; the Service must be headless (clusterIP: None), \
+                 have publishNotReadyAddresses: true and a selector that matches the pods",
+            ),
+            None => continue,
+        });
+    }
+    (findings, listed)
+}
+
+/// Under which address peers would know this hive.
+fn address(config: &Config, listed: &[IpAddr]) -> Finding {
+    let Some(ip) = config.advertise.or_else(|| advertised(listed)) else {
+        return Finding::bad(
+            "address",
+            "this machine has no address to advertise",
+            "peers dial this address, and it ranks equal hives",
+            "give --advertise IP, or set POD_IP from the downward API",
+        );
+    };
+    let others_elsewhere = listed.iter().any(|other| !other.is_loopback());
+    if ip.is_loopback() && others_elsewhere {
+        return Finding::bad(
+            "address",
+            format!("{ip} would be advertised"),
+            "nobody on another machine can dial a loopback address",
+            "give --advertise IP, or set POD_IP from the downward API",
+        );
+    }
+    Finding::good("address", format!("peers would know this hive as {ip}"))
+}
+
+/// Whether the listeners could be opened.
+async fn ports(config: &Config) -> Vec<Finding> {
+    let wanted = [
+        ("--peer-port", config.peer_port),
+        ("--proxy-port", config.proxy_port),
+        ("--http-port", config.http_port),
+    ];
+    let taken: Vec<(&str, u16, std::io::Error)> = wanted
+        .into_iter()
+        .filter_map(|(flag, port)| Some((flag, port, open(config.bind, port).err()?)))
+        .collect();
+    if taken.is_empty() {
+        return vec![Finding::good("ports", "all ports are free")];
+    }
+    if let Some(status) = hive_here(config).await {
+        let seen = format!("a hive runs here already ({}, {})", status.name, status.role.word());
+        return vec![Finding::good("ports", seen)];
+    }
+    let finding = |(flag, port, error): (&str, u16, std::io::Error)| {
+        Finding::bad(
+            "ports",
+            format!("{flag} {port} on {}: {error}", config.bind),
+            "the hive could not start",
+            format!("stop what listens there, or give another {flag} or --bind"),
+        )
+    };
+    taken.into_iter().map(finding).collect()
+}
+
+/// Opens and closes a port as the hive would, also where there is no IPv6.
+fn open(bind: IpAddr, port: u16) -> std::io::Result<()> {
+    let tried = TcpListener::bind(SocketAddr::new(bind, port));
+    match tried {
+        Err(error)
+            if bind.is_unspecified()
+                && bind.is_ipv6()
+                && error.kind() != std::io::ErrorKind::AddrInUse =>
+        {
+            TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, port)).map(drop)
+        }
+        tried => tried.map(drop),
+    }
+}
+
+/// The status of a hive with our HTTP port, if one answers.
+async fn hive_here(config: &Config) -> Option<Status> {
+    let ip = if config.bind.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { config.bind };
+    let addr = SocketAddr::new(ip, config.http_port).to_string();
+    let fetched = fetch::get(&addr, "/status").await.ok()?;
+    serde_json::from_str(&fetched.body).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_says_what_why_and_how_in_eighty_columns() {
+        let long = "word ".repeat(40);
+        let text = show(&Finding::bad("redis", long.clone(), long.clone(), long), false);
+        assert!(text.starts_with("BAD   redis    word word"), "{text}");
+        assert!(text.contains("\n               why:  word"), "{text}");
+        assert!(text.contains("\n               mend: word"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert_eq!(show(&Finding::good("dns", "fine"), false), "ok    dns      fine\n");
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_is_told() {
+        assert_eq!(clock(UNIX_EPOCH).level, Level::Odd);
+        let set = UNIX_EPOCH + Duration::from_millis(CLOCK_MIN_MS);
+        assert_eq!(clock(set).level, Level::Good);
+    }
+}

@@ -1,0 +1,112 @@
+//! Asks a hive over HTTP: one request on one connection, bounded in time and size.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Longest time for a whole exchange.
+const DEADLINE: Duration = Duration::from_secs(3);
+/// A larger answer is none of a hive.
+const ANSWER_MAX_BYTES: u64 = 4 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    /// The connection failed.
+    #[error("cannot reach {addr}: {source}")]
+    Unreachable {
+        /// Whom we asked.
+        addr: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Connected, and no (whole) answer in time.
+    #[error("{0} does not answer within {n} s", n = DEADLINE.as_secs())]
+    Silent(String),
+    /// Something else listens there.
+    #[error("{0} does not answer like a hive")]
+    Foreign(String),
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    /// The status code.
+    pub code: u16,
+    /// The body.
+    pub body: String,
+}
+
+/// `GET path` from `addr`, which is `HOST:PORT`, `HOST` (port 6391), or an `http://` URL of it.
+///
+/// # Errors
+///
+/// [`FetchError`], as a sentence that names the address.
+pub(super) async fn get(addr: &str, path: &str) -> Result<Fetched, FetchError> {
+    let addr = normal(addr);
+    let answer = match tokio::time::timeout(DEADLINE, exchange(&addr, path)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(source)) => return Err(FetchError::Unreachable { addr, source }),
+        Err(_) => return Err(FetchError::Silent(addr)),
+    };
+    parse(&answer).ok_or(FetchError::Foreign(addr))
+}
+
+/// `HOST:PORT` of what a person may type.
+fn normal(addr: &str) -> String {
+    let addr = addr.trim().strip_prefix("http://").unwrap_or(addr.trim()).trim_end_matches('/');
+    match addr.parse::<std::net::IpAddr>() {
+        Ok(ip) => std::net::SocketAddr::new(ip, 6391).to_string(),
+        Err(_) if addr.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => {
+            addr.to_owned()
+        }
+        Err(_) => format!("{addr}:6391"),
+    }
+}
+
+async fn exchange(addr: &str, path: &str) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(addr).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_MAX_BYTES).read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+/// A whole answer with a `Content-Length`, as hives send it.
+fn parse(answer: &[u8]) -> Option<Fetched> {
+    let text = std::str::from_utf8(answer).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let mut lines = head.lines();
+    let code = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    let length = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    })?;
+    (body.len() == length).then(|| Fetched { code, body: body.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_as_people_type_them() {
+        assert_eq!(normal("10.0.0.1"), "10.0.0.1:6391");
+        assert_eq!(normal("fd00::1"), "[fd00::1]:6391");
+        assert_eq!(normal("[fd00::1]:7"), "[fd00::1]:7");
+        assert_eq!(normal("http://redis-0:6391/"), "redis-0:6391");
+        assert_eq!(normal("redis-0"), "redis-0:6391");
+    }
+
+    #[test]
+    fn only_a_whole_answer_is_one() {
+        let whole = parse(b"HTTP/1.1 503 No\r\ncontent-length: 2\r\n\r\nno").expect("whole");
+        assert_eq!((whole.code, whole.body.as_str()), (503, "no"));
+        assert!(parse(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhal").is_none());
+        assert!(parse(b"-ERR wrong number of arguments\r\n").is_none());
+        assert!(parse(b"").is_none());
+    }
+}

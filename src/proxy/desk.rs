@@ -1,0 +1,115 @@
+//! What the threads share, and where they reach each other.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::ProxySettings;
+use super::gate::Gate;
+use super::route::Routes;
+
+/// What all threads share.
+pub(super) struct Shared {
+    pub(super) routes: Routes,
+    pub(super) gate: Gate,
+    pub(super) settings: ProxySettings,
+    pub(super) desks: Vec<Desk>,
+    pub(super) tally: CommonTally,
+    pub(super) stop: CancellationToken,
+}
+
+impl Shared {
+    /// Tells all workers to look at the newest route.
+    pub(super) fn ring(&self) {
+        self.desks.iter().for_each(|desk| desk.bell.notify_one());
+    }
+}
+
+/// Counted by more than one thread.
+#[derive(Default)]
+pub(super) struct CommonTally {
+    pub(super) clients: AtomicUsize,
+    pub(super) turned_away: AtomicUsize,
+    pub(super) accepted: AtomicU64,
+    pub(super) refused: AtomicU64,
+}
+
+/// Where the other threads reach a worker.
+pub(super) struct Desk {
+    pub(super) bell: Notify,
+    pub(super) inbox: mpsc::UnboundedSender<Job>,
+    /// Clients this worker has.
+    pub(super) load: AtomicUsize,
+    /// Set before a session waits for the gate: the next touch has to ring.
+    stalled: AtomicBool,
+    pub(super) tally: Tally,
+}
+
+/// What the acceptor hands over. The limit on clients bounds the inbox.
+pub(super) enum Job {
+    /// A client, counted in `clients` and `load`.
+    Serve(std::net::TcpStream),
+    /// One too many, counted in `turned_away`.
+    TurnAway(std::net::TcpStream),
+}
+
+impl Desk {
+    /// Desks for this many workers, and the ends they read.
+    pub(super) fn rows(workers: usize) -> (Vec<Desk>, Vec<mpsc::UnboundedReceiver<Job>>) {
+        let row = |_| {
+            let (inbox, jobs) = mpsc::unbounded_channel();
+            let desk = Desk {
+                bell: Notify::new(),
+                inbox,
+                load: AtomicUsize::new(0),
+                stalled: AtomicBool::new(false),
+                tally: Tally::default(),
+            };
+            (desk, jobs)
+        };
+        (0..workers).map(row).unzip()
+    }
+
+    /// A session is about to wait for the gate and will look at it once more.
+    pub(super) fn mark_stalled(&self) {
+        self.stalled.store(true, Ordering::SeqCst);
+    }
+
+    /// The gate was touched: rings if a session may wait for it. Either this sees the session's
+    /// flag, or the session, which sets the flag before it looks again, sees the touch.
+    pub(super) fn touched(&self) {
+        if self.stalled.swap(false, Ordering::SeqCst) {
+            self.bell.notify_one();
+        }
+    }
+}
+
+/// Counted by one worker, read by anybody; on cache lines of its own.
+#[derive(Default)]
+#[repr(align(128))]
+pub(super) struct Tally {
+    pub(super) held: Count,
+    pub(super) refused: Count,
+    pub(super) cut: Count,
+    pub(super) up: Count,
+    pub(super) down: Count,
+}
+
+/// A number with a single writer, hence without locked instructions.
+#[derive(Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn add(&self, more: u64) {
+        self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
+    }
+
+    pub(super) fn take_one(&self) {
+        self.0.store(self.get().saturating_sub(1), Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,187 @@
+//! The simulator can fail: each rule switched off, and each planted bug, is caught by the faults that isolate it.
+//!
+//! A test first shows that the same seeds pass with the rule in place, or lose far less.
+
+use redis_hive::election::Ablation;
+
+use crate::executions_time::{eight_to_ten, nine_before_ten};
+use crate::faults::{Mix, Plan};
+use crate::random::{Sums, sweep};
+use crate::scenario::{attempt, plain};
+use crate::world::{Config, MS, SEC, World};
+
+const NONE: Mix = Mix::NONE;
+
+/// Demands that the ablated core breaks an invariant, does not converge, or loses clearly more
+/// acknowledged writes than the whole one does in the same seeds.
+fn caught(mix: Mix, tune: fn(&mut Plan), ablation: Ablation) {
+    let most = 600;
+    let mut ablated = Plan::of(mix, ablation);
+    tune(&mut ablated);
+    let mut whole = Plan::of(mix, Ablation::default());
+    tune(&mut whole);
+    let mut with = Sums::default();
+    let mut first = 0;
+    while first < most {
+        let part = sweep(&ablated, first, 100, true);
+        if let Some((seed, what)) = part.broken.first() {
+            let same = sweep(&whole, *seed, 1, true);
+            assert!(same.broken.is_empty(), "the whole core breaks it too: {:?}", same.broken);
+            println!("caught by seed {seed}: {what}");
+            return;
+        }
+        with.lost += part.lost;
+        with.acknowledged += part.acknowledged;
+        first += 100;
+    }
+    let without = sweep(&whole, 0, most, true);
+    println!("lost {} of {}, whole core {}", with.lost, with.acknowledged, without.lost);
+    assert!(without.broken.is_empty(), "the whole core fails: {:?}", without.broken);
+    assert!(with.lost > 2 * without.lost + 20, "nothing was found in {most} seeds");
+}
+
+/// Demands that an execution that passes with the whole core fails with the ablated one.
+fn caught_in(hosts: usize, tune: fn(&mut Config), ablate: fn(&mut Config), body: fn(&mut World)) {
+    let mut failed = None;
+    for seed in 0..24 {
+        attempt(seed, false, hosts, tune, body).expect("the whole core passes");
+        let broken = attempt_with(seed, hosts, tune, ablate, body);
+        failed = failed.or(broken.err());
+    }
+    println!("caught: {:?}", failed.as_deref().map(str::trim));
+    assert!(failed.is_some(), "nothing was found");
+}
+
+fn attempt_with(
+    seed: u64,
+    hosts: usize,
+    tune: fn(&mut Config),
+    ablate: fn(&mut Config),
+    body: fn(&mut World),
+) -> Result<(), String> {
+    let mut config = Config::new(seed);
+    tune(&mut config);
+    ablate(&mut config);
+    crate::scenario::attempt_in(World::new(config, hosts), body)
+}
+
+fn as_is(_: &mut Plan) {}
+
+fn slow_syncs(plan: &mut Plan) {
+    plan.slow_syncs = true;
+}
+
+fn dense(plan: &mut Plan) {
+    plan.pace = 800 * MS;
+}
+
+fn long(plan: &mut Plan) {
+    plan.span = (15 * SEC, 25 * SEC);
+}
+
+#[test]
+fn ablation_no_living_master() {
+    let mix = Mix { hive_crash: 3, both_freeze: 0, ..NONE };
+    caught(mix, slow_syncs, Ablation { no_living_master: true, ..Default::default() });
+}
+
+#[test]
+fn ablation_no_park_before_grant() {
+    let mix = Mix { partition: 3, port_cut: 3, both_crash: 2, redis_freeze: 2, ..NONE };
+    caught(mix, dense, Ablation { no_park_before_grant: true, ..Default::default() });
+}
+
+#[test]
+fn ablation_no_frozen_passports() {
+    let mix = Mix { both_crash: 3, redis_crash: 2, port_cut: 3, weather: 2, ..NONE };
+    caught(mix, dense, Ablation { no_frozen_passports: true, ..Default::default() });
+}
+
+#[test]
+fn ablation_no_gap_counting() {
+    let mix = Mix { hive_freeze: 3, both_freeze: 2, ..NONE };
+    caught(mix, dense, Ablation { no_gap_counting: true, ..Default::default() });
+}
+
+#[test]
+fn ablation_no_one_way_deference() {
+    let mix = Mix { one_way: 3, hive_crash: 1, both_crash: 1, ..NONE };
+    caught(mix, as_is, Ablation { no_one_way_deference: true, ..Default::default() });
+}
+
+#[test]
+fn ablation_leave_heard_leader() {
+    let mix = Mix { partition: 3, port_cut: 1, both_crash: 1, ..NONE };
+    caught(mix, as_is, Ablation { leave_heard_leader: true, ..Default::default() });
+}
+
+#[test]
+fn ablation_no_giving_way() {
+    let mix = Mix { partition: 3, both_crash: 2, hive_freeze: 1, ..NONE };
+    caught(mix, as_is, Ablation { no_giving_way: true, ..Default::default() });
+}
+
+#[test]
+fn ablation_no_root_guard() {
+    let mix = Mix { partition: 4, both_crash: 2, redis_crash: 1, ..NONE };
+    caught(mix, long, Ablation { no_root_guard: true, ..Default::default() });
+}
+
+#[test]
+fn ablation_no_promise_expiry() {
+    let mix = Mix { partition: 3, hive_crash: 3, weather: 2, ..NONE };
+    caught(mix, dense, Ablation { no_promise_expiry: true, ..Default::default() });
+}
+
+#[test]
+fn ablation_no_order_epoch_check() {
+    let mix = Mix { hive_crash: 4, weather: 4, hive_freeze: 2, ..NONE };
+    caught(mix, dense, Ablation { no_order_epoch_check: true, ..Default::default() });
+}
+
+#[test]
+fn planted_grant_twice() {
+    let mix = Mix { both_crash: 3, weather: 3, hive_crash: 1, ..NONE };
+    caught(mix, dense, Ablation { grant_twice: true, ..Default::default() });
+}
+
+#[test]
+fn planted_ignore_passports() {
+    let mix = Mix { port_cut: 4, both_crash: 3, ..NONE };
+    caught(mix, dense, Ablation { ignore_passports: true, ..Default::default() });
+}
+
+#[test]
+fn planted_ips_as_text() {
+    let ablate = |c: &mut Config| c.ablation.ips_as_text = true;
+    caught_in(3, eight_to_ten, ablate, nine_before_ten);
+}
+
+#[test]
+fn planted_promote_before_grants() {
+    let mix = Mix { both_crash: 3, port_cut: 2, partition: 1, ..NONE };
+    caught(mix, as_is, Ablation { promote_before_grants: true, ..Default::default() });
+}
+
+#[test]
+fn planted_keep_leading_after_restart() {
+    let mix = Mix { redis_crash: 4, ..NONE };
+    caught(mix, as_is, Ablation { keep_leading_after_restart: true, ..Default::default() });
+}
+
+#[test]
+fn planted_blank_bootstraps_at_once() {
+    let mix = Mix { partition: 2, both_crash: 4, power: 1, ..NONE };
+    caught(mix, as_is, Ablation { blank_bootstraps_at_once: true, ..Default::default() });
+}
+
+/// The checks themselves: a hive that settled passes its audit.
+#[test]
+fn a_quiet_world_breaks_nothing() {
+    crate::scenario::execution(3, plain, |w| {
+        w.settled();
+        w.start_writers();
+        w.run_for(5 * SEC);
+        w.ends_whole(2 * SEC);
+    });
+}

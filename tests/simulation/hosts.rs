@@ -1,0 +1,430 @@
+//! Hosts and their processes: start, crash, freeze, power, address.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use redis_hive::election::{
+    Clocks, Core, Epoch, HiveRole, Incarnation, Input, Leadership, Master, NodeId, RedisAddr,
+    RedisOrder, Route, RunId, Settings, Time, Wall,
+};
+
+use crate::network::Port;
+use crate::redis::{Link, Redis};
+use crate::world::{Event, MS, Micros, World};
+
+pub const PEER_PORT: u16 = 6390;
+pub const REDIS_PORT: u16 = 6379;
+
+/// What a stranger's Redis says to our credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stranger {
+    Welcomes,
+    Rejects,
+}
+
+pub struct Host {
+    pub ip: IpAddr,
+    pub powered: bool,
+    /// Whether DNS lists it.
+    pub listed: bool,
+    pub hive: Option<Hive>,
+    pub hive_lives: u32,
+    pub redis: Redis,
+    /// No hive of ours: an address that somebody else took.
+    pub stranger: Option<Stranger>,
+    /// What the wall clock shows beyond virtual time, in milliseconds.
+    pub wall_ahead: i64,
+    pub priority: u32,
+    /// An ACL forbids `REPLICAOF NO ONE`.
+    pub cannot_promote: bool,
+    /// Its grants never leave it (X26).
+    pub never_grants: bool,
+    /// Its claims never leave it (X26).
+    pub never_claims: bool,
+    /// The CPU is throttled: the loop comes late by 110 to 190 ms, then runs for a little while.
+    pub throttled: bool,
+    /// Orders reach the Redis this much later, at most.
+    pub order_delay: Micros,
+    /// A clients' writer runs here.
+    pub writes: bool,
+}
+
+/// A running hive process.
+pub struct Hive {
+    pub core: Core,
+    pub life: u32,
+    pub me: NodeId,
+    pub incarnation: Incarnation,
+    pub inbox: VecDeque<Input>,
+    pub frozen: bool,
+    /// A throttled loop: when it runs again.
+    pub wakes_at: Option<Micros>,
+    /// A throttled loop: until when it runs unhindered.
+    pub runs_until: Micros,
+    pub tick_at: Micros,
+    /// What its monotonic clock shows beyond virtual time.
+    pub origin: u64,
+    pub wanted: Vec<NodeId>,
+    /// What the proxies do, and how often that changed.
+    pub route: Route,
+    pub route_no: u32,
+    /// The newest route confirmed: an older one cannot overtake it.
+    pub route_id: u64,
+    pub order: Option<Outstanding>,
+    pub order_no: u32,
+    pub watch: Option<Watch>,
+    pub fence: Option<Fence>,
+    pub fence_no: u32,
+    pub local_silent: Option<Micros>,
+    /// What was seen of the core after its last step.
+    pub seen: Seen,
+    /// The highest epoch a route of this life went to.
+    pub routed_epoch: Epoch,
+    /// The highest epoch its newest state stated.
+    pub said_epoch: Epoch,
+}
+
+/// An order to the local Redis that has not ended.
+pub struct Outstanding {
+    pub id: u64,
+    pub run_id: RunId,
+    pub order: RedisOrder,
+}
+
+/// The connection to the watched master.
+pub struct Watch {
+    pub master: Master,
+    /// The process at its other end, once it was identified.
+    pub to: Option<(usize, u32)>,
+    pub silent: Option<Micros>,
+}
+
+pub struct Fence {
+    pub to: RedisAddr,
+    pub at: (usize, u32),
+}
+
+/// The core's own account of itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    pub role: HiveRole,
+    pub epoch: Epoch,
+    pub leadership: Option<Leadership>,
+}
+
+impl Host {
+    /// Ends a script that runs.
+    pub fn busy_unless_over(&mut self, now: Micros) {
+        self.redis.busy_until = self.redis.busy_until.min(now);
+    }
+}
+
+impl World {
+    pub fn add_host(&mut self, number: usize) {
+        let redis = Redis { alive: false, ..Redis::boot(0, &mut self.rng) };
+        self.hosts.push(Host {
+            ip: ip(self.config.first_ip, number),
+            powered: true,
+            listed: true,
+            hive: None,
+            hive_lives: 0,
+            redis,
+            stranger: None,
+            wall_ahead: 0,
+            priority: 100,
+            cannot_promote: false,
+            never_grants: false,
+            never_claims: false,
+            throttled: false,
+            order_delay: 700,
+            writes: false,
+        });
+    }
+
+    pub fn node(&self, host: usize) -> NodeId {
+        NodeId::new(self.hosts[host].ip, PEER_PORT)
+    }
+
+    pub fn redis_addr(&self, host: usize) -> RedisAddr {
+        RedisAddr::new(self.hosts[host].ip, REDIS_PORT)
+    }
+
+    /// The powered host that has this address.
+    pub fn host_at(&self, ip: IpAddr) -> Option<usize> {
+        self.hosts.iter().position(|host| host.powered && host.ip == ip)
+    }
+
+    /// The hive of this life, if it still runs.
+    pub fn hive(&mut self, host: usize, life: u32) -> Option<&mut Hive> {
+        self.hosts[host].hive.as_mut().filter(|hive| hive.life == life)
+    }
+
+    pub fn clocks(&self, host: usize) -> Clocks {
+        let origin = self.hosts[host].hive.as_ref().map_or(0, |hive| hive.origin);
+        let passed = if self.config.clock_stands { 0 } else { (self.now / MS) as i64 };
+        let wall = 1_750_000_000_000 + passed + self.hosts[host].wall_ahead;
+        Clocks { now: Time(self.now + origin), wall: Wall(wall as u64) }
+    }
+
+    /// Tells DNS what is listed now.
+    pub fn relist(&mut self) {
+        let listed = self.hosts.iter().filter(|host| host.listed && host.stranger.is_none());
+        let nodes = listed.map(|host| NodeId::new(host.ip, PEER_PORT)).collect();
+        self.dns.list(self.now, nodes);
+    }
+
+    pub fn start_both(&mut self, host: usize) {
+        self.start_redis(host);
+        self.start_hive(host);
+    }
+
+    pub fn start_hive(&mut self, host: usize) {
+        if self.hosts[host].hive.is_some() || !self.hosts[host].powered {
+            return;
+        }
+        let settings = self.settings(host);
+        let (me, incarnation) = (settings.me, settings.incarnation);
+        let origin = self.rng.between(0, 1 << 40);
+        let clocks = Clocks { now: Time(self.now + origin), ..self.clocks(host) };
+        let core = Core::new(settings, clocks);
+        let view = core.view();
+        self.hosts[host].hive_lives += 1;
+        let life = self.hosts[host].hive_lives;
+        self.hosts[host].hive = Some(Hive {
+            core,
+            life,
+            me,
+            incarnation,
+            inbox: VecDeque::new(),
+            frozen: false,
+            wakes_at: None,
+            runs_until: 0,
+            tick_at: Micros::MAX,
+            origin,
+            wanted: Vec::new(),
+            route: Route::Hold,
+            route_no: 0,
+            route_id: 0,
+            order: None,
+            order_no: 0,
+            watch: None,
+            fence: None,
+            fence_no: 0,
+            local_silent: None,
+            seen: Seen { role: view.role, epoch: view.epoch, leadership: view.leadership },
+            routed_epoch: Epoch(0),
+            said_epoch: Epoch(0),
+        });
+        self.checks.is_born(host, life, me, incarnation);
+        self.net.disturb_all(self.now, host);
+        self.tell(host, || format!("hive starts as {me} {:x}", incarnation.0 >> 48));
+        let delay = self.rng.between(0, 30 * MS);
+        self.after(delay / 3, Event::Heartbeat { host, life });
+        self.after(delay / 2 + 50, Event::DialRound { host, life });
+        self.after(delay, Event::Resolve { host, life, again: true });
+        self.arm(host);
+    }
+
+    fn settings(&mut self, host: usize) -> Settings {
+        Settings {
+            me: self.node(host),
+            incarnation: Incarnation(self.rng.next()),
+            redis: self.redis_addr(host),
+            priority: self.hosts[host].priority,
+            witness: false,
+            fixed_peers: Vec::new(),
+            service: true,
+            heartbeat: Duration::from_millis(200),
+            peer_timeout: Duration::from_secs(1),
+            redis_timeout: Duration::from_secs(7),
+            election_timeout: Duration::from_millis(250),
+            bootstrap_timeout: Duration::from_secs(10),
+            seed: self.rng.next(),
+            ablation: self.config.ablation.clone(),
+        }
+    }
+
+    /// The hive is killed; its host closes its connections.
+    pub fn crash_hive(&mut self, host: usize) {
+        if self.hosts[host].hive.take().is_none() {
+            return;
+        }
+        self.net.disturb_all(self.now, host);
+        self.tell(host, || "hive dies".into());
+        self.links_of_dead_hives();
+    }
+
+    pub fn start_redis(&mut self, host: usize) {
+        if self.hosts[host].redis.alive || !self.hosts[host].powered {
+            return;
+        }
+        let life = self.hosts[host].redis.life + 1;
+        self.hosts[host].redis = Redis::boot(life, &mut self.rng);
+        let run_id = self.hosts[host].redis.run_id;
+        self.net.disturb_all(self.now, host);
+        self.tell(host, || format!("redis starts empty, run {run_id:?}"));
+        self.redis_changed(host, 2 * MS);
+    }
+
+    /// The Redis is killed: what it held is gone, and its host closes its connections.
+    pub fn crash_redis(&mut self, host: usize) {
+        if !self.hosts[host].redis.alive {
+            return;
+        }
+        let redis = &mut self.hosts[host].redis;
+        redis.alive = false;
+        redis.waiting.clear();
+        let life = redis.life;
+        self.net.disturb_all(self.now, host);
+        self.tell(host, || "redis dies".into());
+        self.redis_changed(host, 500);
+        self.cut_replicas(host, life);
+    }
+
+    pub fn crash_both(&mut self, host: usize) {
+        self.crash_redis(host);
+        self.crash_hive(host);
+    }
+
+    /// The host vanishes: nobody gets an answer, not even a refusal.
+    pub fn power_off(&mut self, host: usize) {
+        self.tell(host, || "host vanishes".into());
+        self.net.disturb_all(self.now, host);
+        self.hosts[host].powered = false;
+        self.hosts[host].hive = None;
+        self.hosts[host].redis.alive = false;
+        self.hosts[host].redis.waiting.clear();
+    }
+
+    /// The host is back, with nothing running.
+    pub fn power_on(&mut self, host: usize) {
+        self.hosts[host].powered = true;
+        self.net.disturb_all(self.now, host);
+        self.links_of_dead_hives();
+    }
+
+    /// The pod comes back as another one: new address, both processes new.
+    pub fn move_to(&mut self, host: usize, ip: IpAddr) {
+        self.power_off(host);
+        self.hosts[host].ip = ip;
+        self.power_on(host);
+        self.tell(host, || format!("comes back as {ip}"));
+        self.relist();
+        self.start_both(host);
+    }
+
+    /// Somebody else's Redis, a master with data of its own, takes this address. Its host number.
+    pub fn stranger_at(&mut self, ip: IpAddr, stranger: Stranger) -> usize {
+        let host = self.hosts.len();
+        self.add_host(host);
+        self.hosts[host].ip = ip;
+        self.hosts[host].listed = false;
+        self.hosts[host].stranger = Some(stranger);
+        self.start_redis(host);
+        let mut data = self.all.found();
+        (0..self.rng.between(1, 40)).for_each(|_| {
+            self.all.write(&mut data);
+        });
+        let redis = &mut self.hosts[host].redis;
+        redis.promote(&mut self.rng);
+        redis.open_backlog(&mut self.rng);
+        redis.data = data;
+        redis.offset += self.rng.between(100, 1 << 20);
+        self.tell(host, || format!("a stranger's redis takes {ip} ({stranger:?})"));
+        host
+    }
+
+    pub fn freeze_hive(&mut self, host: usize, span: Micros) {
+        let Some(hive) = self.hosts[host].hive.as_mut().filter(|hive| !hive.frozen) else { return };
+        hive.frozen = true;
+        self.net.disturb_all(self.now, host);
+        self.tell(host, || format!("hive is frozen for {} ms", span / MS));
+        self.after(span, Event::ThawHive { host });
+    }
+
+    pub fn thaw_hive(&mut self, host: usize) {
+        self.net.disturb_all(self.now, host);
+        let Some(hive) = self.hosts[host].hive.as_mut().filter(|hive| hive.frozen) else { return };
+        hive.frozen = false;
+        let life = hive.life;
+        self.tell(host, || "hive wakes".into());
+        self.woken(host, life);
+    }
+
+    pub fn freeze_redis(&mut self, host: usize, span: Micros) {
+        if self.hosts[host].redis.alive && !self.hosts[host].redis.frozen {
+            self.hosts[host].redis.frozen = true;
+            self.net.disturb_all(self.now, host);
+            self.tell(host, || format!("redis is frozen for {} ms", span / MS));
+            self.after(span, Event::ThawRedis { host });
+        }
+    }
+
+    pub fn thaw_redis(&mut self, host: usize) {
+        self.net.disturb_all(self.now, host);
+        if self.hosts[host].redis.alive && self.hosts[host].redis.frozen {
+            self.hosts[host].redis.frozen = false;
+            self.tell(host, || "redis wakes".into());
+            self.execute_waiting(host);
+            self.redis_changed(host, 500);
+        }
+    }
+
+    /// A script runs: everything is answered with `-BUSY`.
+    pub fn busy_redis(&mut self, host: usize, span: Micros) {
+        self.net.disturb_all(self.now, host);
+        self.hosts[host].redis.busy_until = self.now + span;
+        self.tell(host, || format!("redis is busy for {} ms", span / MS));
+        self.redis_changed(host, 500);
+    }
+
+    /// `CLIENT KILL TYPE normal`: every connection of a hive to this Redis closes; new ones are taken.
+    pub fn kill_connections(&mut self, host: usize) {
+        self.tell(host, || "redis closes all connections of clients".into());
+        let life = self.hosts[host].redis.life;
+        self.redis_changed(host, 500);
+        for other in &mut self.hosts {
+            let watch = other.hive.as_mut().and_then(|hive| hive.watch.as_mut());
+            if let Some(watch) = watch.filter(|watch| watch.to == Some((host, life))) {
+                watch.to = None;
+            }
+        }
+    }
+
+    /// Somebody who is no hive tells a Redis something.
+    pub fn meddle(&mut self, host: usize, order: RedisOrder) {
+        self.tell(host, || format!("somebody tells this redis {order:?}"));
+        let _ = self.apply_order(host, order);
+        self.redis_changed(host, 20 * MS);
+    }
+
+    /// The hives beside this Redis and those that watch it look again soon.
+    pub fn redis_changed(&mut self, host: usize, within: Micros) {
+        let life = self.hosts[host].redis.life;
+        for other in 0..self.hosts.len() {
+            let Some(hive) = self.hosts[other].hive.as_ref() else { continue };
+            let watches = hive.watch.as_ref().and_then(|watch| watch.to) == Some((host, life));
+            if other == host || (watches && self.net.open(host, other, Port::Redis)) {
+                let life = hive.life;
+                let delay = self.rng.between(100, within.max(200));
+                self.after(delay, Event::Poll { host: other, life });
+            }
+        }
+    }
+
+    /// Whether a Redis has everything its master has, over a link that is up.
+    pub fn replicates(&self, host: usize, master: usize) -> bool {
+        let (redis, source) = (&self.hosts[host].redis, &self.hosts[master].redis);
+        host == master
+            || (redis.alive
+                && matches!(redis.link, Link::Up { .. })
+                && redis.data == source.data
+                && redis.offset == source.offset)
+    }
+}
+
+/// The address of a host as the world begins.
+pub fn ip(first: u8, number: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, first + number as u8))
+}

@@ -1,0 +1,27 @@
+//! The seeded simulator of the election: hives with model Redis servers, clients and every kind of fault.
+//!
+//! `HIVE_SIM_SEED=n cargo test --profile sim --test simulation replay -- --nocapture` tells the story of one seed;
+//! `HIVE_SIM_SEEDS=n` sets how many seeds `ten_thousand_seeds` runs.
+
+mod ablations;
+mod audit;
+mod checks;
+mod clients;
+mod dns;
+mod driver;
+mod executions_death;
+mod executions_net;
+mod executions_time;
+mod faults;
+mod history;
+mod hosts;
+mod network;
+mod orders;
+mod peers;
+mod random;
+mod redis;
+mod replication;
+mod rng;
+mod scenario;
+mod story;
+mod world;
