@@ -7,7 +7,7 @@ use redis_hive::cli::dev::nodes::{Auth, Part};
 use super::clients::{
     Writer, assert_kept, assert_kept_everywhere, fill, get, missing, put, put_soon,
 };
-use super::harness::{Hive, SOON, holds_for, http_code, password, wait_until};
+use super::harness::{Hive, holds_for, http_code, password, wait_until};
 
 /// Every proxy takes a write that every Redis then has, and probes say what is true.
 #[track_caller]
