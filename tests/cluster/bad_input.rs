@@ -104,7 +104,7 @@ fn a_redis_that_is_another_program() {
 
 #[test]
 fn a_redis_that_demands_another_password() {
-    beside_a_bad_redis("password", |hive, ip| {
+    beside_a_bad_redis("credentials", |hive, ip| {
         Bad::Server(server(hive, ip, &["--requirepass", "unknown"]))
     });
 }
