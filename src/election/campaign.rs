@@ -49,20 +49,38 @@ impl Core {
         if self.follow_somebody(out) {
             return;
         }
-        self.probe_all(self.started, out);
-        let now = self.now();
-        let told = self.peers.states(now).any(|(_, _, s)| s.role != super::HiveRole::Starting);
-        if !self.roster.answered && !told {
+        self.probe_all(self.woke, out);
+        let (now, woke) = (self.now(), self.woke);
+        let heard = |node| {
+            let peer = self.peers.heard(node, now);
+            peer.is_some_and(|peer| peer.state.is_some() && peer.received >= woke)
+        };
+        let timeout = self.set.peer_timeout;
+        let late = now.since(woke) >= timeout;
+        let told = self.peers.states(now).any(|(_, peer, state)| {
+            peer.received >= woke && state.role != super::HiveRole::Starting
+        });
+        // Who only slept knew its hive: it waits for DNS, but not for ever.
+        let slept = woke > self.started && late;
+        if !self.roster.answered && !told && !slept {
             return self.warn(String::from("starting: DNS has not answered yet"), out);
         }
-        let heard = |node| self.peers.heard(node, now).is_some_and(|peer| peer.state.is_some());
-        let timeout = self.set.peer_timeout;
         let named = self.redis_names_are_settled();
         let redis = self.local.passport.is_some() || self.local.gone;
-        let late = now.since(self.started) >= timeout;
         if self.roster.settled(heard, timeout, now) && (named || late) && (redis || late) {
             self.become_candidate(String::from("started"), out);
         }
+    }
+
+    /// 3, 4.9: who slept longer than the peer timeout knows as little as who has just started.
+    pub(super) fn start_anew(&mut self, out: &mut Vec<Action>) {
+        self.woke = self.now();
+        self.lost_at = self.woke;
+        self.roster.woke(self.woke);
+        self.role = Role::Starting;
+        self.answer_due = true;
+        self.set_route(Route::Hold, out);
+        out.push(Action::Resolve);
     }
 
     /// 4.9: the addresses the own Redis names were heard, refused, or asked for long enough.
@@ -113,8 +131,8 @@ impl Core {
         match &self.role {
             Role::Candidate(candidate) => candidate.looked,
             Role::Starting => {
-                self.looked(self.started, false)
-                    || self.now().since(self.started) >= self.set.election_timeout
+                self.looked(self.woke, false)
+                    || self.now().since(self.woke) >= self.set.election_timeout
             }
             _ => true,
         }
@@ -146,8 +164,9 @@ impl Core {
         let Role::Candidate(candidate) = &self.role else { return };
         let began = candidate.began;
         let again = now - self.set.heartbeat * 2;
-        self.probe_all(began.max(again), out);
-        let ready = self.looked(began, false) || now.since(began) >= self.set.election_timeout;
+        self.probe_all((began - self.set.election_timeout).max(again), out);
+        let timeout = self.set.election_timeout;
+        let ready = self.looked(began - timeout, false) || now.since(began) >= timeout;
         let late = now.since(self.said_at) >= self.set.heartbeat;
         if let Role::Candidate(candidate) = &mut self.role {
             candidate.looked |= ready;

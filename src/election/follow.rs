@@ -33,8 +33,8 @@ impl Core {
         let Role::Following(follower) = &self.role else { return };
         let leadership = follower.leadership;
         if gap >= self.set.peer_timeout {
-            // Who slept knows nothing: nothing is forwarded until the leader is heard again.
-            self.slept(out);
+            // Nothing is forwarded until the leader is heard again.
+            return self.start_anew(out);
         }
         if self.set.ablation.leave_heard_leader
             && let Some(other) = self.leaders().into_iter().max_by(Leadership::precedence)
@@ -51,7 +51,20 @@ impl Core {
                 } else {
                     self.open_route(leadership, out);
                 }
+                self.look_ahead(&leadership, out);
             }
+        }
+    }
+
+    /// A leader that has been silent for long is about to be lost: whether its master lives is asked
+    /// early, so that the answers are there when it is.
+    fn look_ahead(&mut self, leadership: &Leadership, out: &mut Vec<Action>) {
+        let now = self.now();
+        let early = self.set.peer_timeout - self.set.election_timeout;
+        let peer = self.peers.heard(leadership.leader, now);
+        if let Some(quiet) = peer.map(|peer| now.since(peer.heard)).filter(|quiet| *quiet >= early)
+        {
+            self.probe_all(now - (quiet - early), out);
         }
     }
 
@@ -261,12 +274,6 @@ impl Core {
         let route =
             Route::Forward { epoch: leadership.epoch, master: master.addr, run_id: master.run_id };
         self.set_route(route, out);
-    }
-
-    /// After a sleep a follower forwards nothing until it heard its leader again.
-    fn slept(&mut self, out: &mut Vec<Action>) {
-        self.become_candidate(String::from("woke up after a pause"), out);
-        self.set_route(Route::Hold, out);
     }
 
     /// 4.3, 6: an order makes this hive leader, if it comes from the leader last followed and its

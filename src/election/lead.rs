@@ -81,7 +81,8 @@ impl Core {
     pub(super) fn leading_turn(&mut self, gap: Duration, out: &mut Vec<Action>) {
         if gap >= self.set.peer_timeout {
             let why = String::from("this hive slept longer than the peer timeout");
-            return self.resign(why, None, true, out);
+            self.resign(why, None, true, out);
+            return self.start_anew(out);
         }
         if let Some(why) = self.master_lost() {
             return self.resign(why, None, true, out);

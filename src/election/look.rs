@@ -4,13 +4,13 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::Core;
 use super::copies::{Reach, same_history, state_of, weight_of};
 use super::frame::Living;
 use super::io::{Action, RedisView};
 use super::types::{
     Copy, CopyState, Epoch, Id, Master, NodeId, Passport, RedisAddr, RedisRole, Time,
 };
+use super::{Core, Role};
 
 /// More Redis addresses than this are not asked at once.
 const TARGETS_MAX: usize = 64;
@@ -141,6 +141,15 @@ impl Core {
         }
     }
 
+    /// Answers to older questions say nothing about whether a master lives.
+    pub(super) fn looks_since(&self) -> Time {
+        match &self.role {
+            Role::Starting => self.woke,
+            Role::Candidate(candidate) => candidate.began - self.set.election_timeout,
+            Role::Following(_) | Role::Leading(_) => self.now() - STALE,
+        }
+    }
+
     /// Whether all targets answered a question at least as young as `after`. With `not_silent`, those
     /// that were silent the last time are not waited for.
     pub(super) fn looked(&self, after: Time, not_silent: bool) -> bool {
@@ -173,8 +182,9 @@ impl Core {
         if self.set.ablation.no_living_master {
             return None;
         }
-        let now = self.now();
-        let found = self.look.answers(now).filter_map(|(addr, answer)| {
+        let (now, since) = (self.now(), self.looks_since());
+        let young = self.look.answers(now).filter(|(_, answer)| answer.asked >= since);
+        let found = young.filter_map(|(addr, answer)| {
             let passport = match answer.view {
                 RedisView::Up(passport) => passport,
                 RedisView::Busy => self.watched_passport(addr)?,

@@ -95,6 +95,8 @@ pub struct Core {
     clock: Clock,
     random: u64,
     started: Time,
+    /// The end of the last long sleep, or the start.
+    woke: Time,
     peers: Peers,
     roster: Roster,
     local: Local,
@@ -188,6 +190,7 @@ impl Core {
         Core {
             random: set.seed | 1,
             started: now,
+            woke: now,
             peers: Peers::new(set.me, set.incarnation, set.peer_timeout),
             roster: Roster::new(set.me, &set.fixed_peers, set.service, now),
             local: Local::default(),

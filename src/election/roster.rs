@@ -72,6 +72,16 @@ impl Roster {
         }
     }
 
+    /// After a long sleep: everything has to be heard anew.
+    pub fn woke(&mut self, now: Time) {
+        self.answered = !self.service;
+        for address in self.map.values_mut() {
+            address.since = now;
+            // A link that stands is not announced again.
+            address.outcome.take_if(|(outcome, _)| !matches!(outcome, Dialled::Hive { .. }));
+        }
+    }
+
     /// A dial ended. Gives the hive that is meant, if one is known there.
     pub fn dialled(&mut self, addr: NodeId, outcome: Dialled, now: Time) {
         if let Some(address) = self.map.get_mut(&addr) {

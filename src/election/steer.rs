@@ -134,6 +134,13 @@ impl Core {
         out.push(Action::Watch(wanted));
     }
 
+    /// When the leader will have been silent for long enough to look ahead.
+    fn next_look_ahead(&self) -> Option<Time> {
+        let Role::Following(follower) = &self.role else { return None };
+        let peer = self.peers.heard(follower.leadership.leader, self.now())?;
+        Some(peer.heard + (self.set.peer_timeout - self.set.election_timeout))
+    }
+
     /// When a tick is wanted next, in time awake.
     pub(super) fn next_turn(&self) -> Time {
         let now = self.now();
@@ -145,9 +152,10 @@ impl Core {
         let promise = self.promise.as_ref().map(super::Granting::until);
         let silence = self.peers.next_silence(now);
         let starting =
-            matches!(self.role, Role::Starting).then_some(self.started + self.set.peer_timeout);
+            matches!(self.role, Role::Starting).then_some(self.woke + self.set.peer_timeout);
         let waiting = self.claims.first().map(|(_, _, at)| *at + self.set.election_timeout / 2);
-        let all = [candidate, promise, silence, starting, waiting, self.next_settling()];
+        let early = self.next_look_ahead();
+        let all = [candidate, promise, silence, starting, waiting, early, self.next_settling()];
         let next = all.into_iter().flatten().filter(|at| *at > now).min();
         next.unwrap_or(heartbeat).min(heartbeat).max(now)
     }
