@@ -131,7 +131,7 @@ impl World {
             }
             4 => {
                 let free = ip(200, rng.below(40));
-                if self.host_at(free).is_none() {
+                if self.hosts.iter().all(|there| there.ip != free) {
                     self.move_to(host, free);
                 }
             }

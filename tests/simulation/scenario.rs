@@ -1,7 +1,7 @@
 //! The words in which executions are written: build a hive, let things happen, say what must hold.
 
 use redis_hive::election::frame::Order;
-use redis_hive::election::{Frame, HiveRole, Input, Message};
+use redis_hive::election::{Frame, HiveRole, Input, Master, Message};
 
 use crate::history::Data;
 use crate::world::{Config, MS, Micros, SEC, World};
@@ -146,7 +146,10 @@ impl World {
     pub fn stale_order(&mut self, leader: usize, to: usize) {
         let hive = self.running(leader);
         let from = hive.seen.leadership.expect("the test knows that it leads");
-        let order = Order { epoch: from.epoch, from, master: from.master, lease_ms: None };
+        let redis = &self.hosts[to].redis;
+        let (run_id, replid) = (redis.run_id, redis.replid);
+        let master = Master { addr: self.redis_addr(to), run_id, replid, root: from.master.root };
+        let order = Order { epoch: from.epoch, from, master, lease_ms: None };
         let frame = Frame {
             node: hive.me,
             incarnation: hive.incarnation,
