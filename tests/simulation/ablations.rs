@@ -72,6 +72,10 @@ fn slow_syncs(plan: &mut Plan) {
     plan.slow_syncs = true;
 }
 
+fn late_streams(plan: &mut Plan) {
+    plan.late_streams = true;
+}
+
 fn dense(plan: &mut Plan) {
     plan.pace = 800 * MS;
 }
@@ -94,20 +98,30 @@ fn ablation_no_park_before_grant() {
 
 #[test]
 fn ablation_no_frozen_passports() {
-    let mix = Mix { both_crash: 3, redis_crash: 2, port_cut: 3, weather: 2, ..NONE };
-    caught(mix, dense, Ablation { no_frozen_passports: true, ..Default::default() });
+    let mix = Mix { both_crash: 4, redis_crash: 2, ..NONE };
+    caught(mix, late_streams, Ablation { no_frozen_passports: true, ..Default::default() });
 }
 
 #[test]
 fn ablation_no_gap_counting() {
-    let mix = Mix { hive_freeze: 3, both_freeze: 2, ..NONE };
-    caught(mix, dense, Ablation { no_gap_counting: true, ..Default::default() });
+    let ablate = |c: &mut Config| c.ablation.no_gap_counting = true;
+    caught_in(2, plain, ablate, |w| {
+        w.settled();
+        let before = w.announcements();
+        // What is sent to a paused machine comes after it woke.
+        w.freeze_hive(1, 1_500 * MS);
+        w.isolate(1, true, false);
+        w.run_for(1_499 * MS);
+        w.mend();
+        w.run_for(2 * SEC);
+        assert_eq!(w.announcements(), before, "who slept knows nothing of silence");
+    });
 }
 
 #[test]
 fn ablation_no_one_way_deference() {
-    let mix = Mix { one_way: 3, hive_crash: 1, both_crash: 1, ..NONE };
-    caught(mix, as_is, Ablation { no_one_way_deference: true, ..Default::default() });
+    let ablate = |c: &mut Config| c.ablation.no_one_way_deference = true;
+    caught_in(2, plain, ablate, crate::executions_net::one_way);
 }
 
 #[test]
@@ -136,8 +150,12 @@ fn ablation_no_promise_expiry() {
 
 #[test]
 fn ablation_no_order_epoch_check() {
-    let mix = Mix { hive_crash: 4, weather: 4, hive_freeze: 2, ..NONE };
-    caught(mix, dense, Ablation { no_order_epoch_check: true, ..Default::default() });
+    let ablate = |c: &mut Config| c.ablation.no_order_epoch_check = true;
+    caught_in(3, plain, ablate, |w| {
+        w.settled();
+        w.stale_order(0, 1);
+        w.always(2 * SEC, "a stale order is void", |w| w.leaders() == 1);
+    });
 }
 
 #[test]

@@ -129,6 +129,7 @@ impl World {
         let Some(said) = frame.state().map(|state| state.epoch) else { return };
         let Some(hive) = self.hosts[host].hive.as_mut() else { return };
         let before = std::mem::replace(&mut hive.said_epoch, said);
+        hive.said_number = frame.number;
         if said < before {
             self.violated("INV-22", host, || format!("epoch {before} -> {said}"));
         }

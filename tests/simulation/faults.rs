@@ -23,6 +23,8 @@ pub struct Plan {
     pub slow_syncs: bool,
     /// Two sides that do not see each other start, each from nothing.
     pub split_birth: bool,
+    /// Packets are late all the time, and writes are many.
+    pub late_streams: bool,
     pub ablation: Ablation,
 }
 
@@ -35,6 +37,7 @@ impl Plan {
             pace: 3 * SEC,
             slow_syncs: false,
             split_birth: false,
+            late_streams: false,
             ablation: Ablation::default(),
         }
     }
@@ -72,6 +75,10 @@ pub fn run(plan: &Plan, seed: u64, told: bool) -> Outcome {
     }
     if rng.chance(3, 4) {
         world.settle(15 * SEC);
+    }
+    if plan.late_streams {
+        world.net.weather = Weather { loss: 0, duplicated: 0, late: 500, late_by: 12 * MS };
+        world.config.write_every = 4 * MS;
     }
     let end = world.now + rng.between(plan.span.0, plan.span.1);
     while world.now < end && !world.checks.broken() {
@@ -124,7 +131,7 @@ impl World {
             }
             4 => {
                 let free = ip(200, rng.below(40));
-                if self.host_at(free).is_none() {
+                if self.hosts.iter().all(|there| there.ip != free) {
                     self.move_to(host, free);
                 }
             }

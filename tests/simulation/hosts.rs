@@ -83,6 +83,8 @@ pub struct Hive {
     pub routed_epoch: Epoch,
     /// The highest epoch its newest state stated.
     pub said_epoch: Epoch,
+    /// The number of that frame.
+    pub said_number: u64,
 }
 
 /// An order to the local Redis that has not ended.
@@ -215,6 +217,7 @@ impl World {
             seen: Seen { role: view.role, epoch: view.epoch, leadership: view.leadership },
             routed_epoch: Epoch(0),
             said_epoch: Epoch(0),
+            said_number: 0,
         });
         self.checks.is_born(host, life, me, incarnation);
         self.net.disturb_all(self.now, host);
@@ -279,7 +282,7 @@ impl World {
         self.net.disturb_all(self.now, host);
         self.tell(host, || "redis dies".into());
         self.redis_changed(host, 500);
-        self.cut_replicas(host, life);
+        self.orphan_replicas(host, life);
     }
 
     pub fn crash_both(&mut self, host: usize) {

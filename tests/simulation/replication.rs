@@ -162,6 +162,30 @@ impl World {
         }
     }
 
+    /// A killed master's replicas hear of it after what its kernel still sends them.
+    pub fn orphan_replicas(&mut self, at: usize, master_life: u32) {
+        for host in 0..self.hosts.len() {
+            let redis = &self.hosts[host].redis;
+            let from = match redis.link {
+                Link::Up { from } => from,
+                Link::Transfer(sync) => sync.from,
+                Link::Loading(_) | Link::Down => continue,
+            };
+            if redis.alive && from == (at, master_life) && self.net.open(host, at, Port::Redis) {
+                let (life, link_no) = (redis.life, redis.link_no);
+                let delay = self.net.delay(&mut self.rng).max(700);
+                self.after(delay, Event::ReplicaLost { host, life, link_no });
+            }
+        }
+    }
+
+    pub fn replica_lost(&mut self, host: usize, life: u32, link_no: u32) {
+        let redis = &self.hosts[host].redis;
+        if redis.alive && redis.life == life && redis.link_no == link_no {
+            self.link_lost(host);
+        }
+    }
+
     fn link_lost(&mut self, host: usize) {
         let redis = &mut self.hosts[host].redis;
         redis.unlink();

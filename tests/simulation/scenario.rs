@@ -1,6 +1,7 @@
 //! The words in which executions are written: build a hive, let things happen, say what must hold.
 
-use redis_hive::election::{HiveRole, Input};
+use redis_hive::election::frame::Order;
+use redis_hive::election::{Frame, HiveRole, Input, Master, Message};
 
 use crate::history::Data;
 use crate::world::{Config, MS, Micros, SEC, World};
@@ -139,6 +140,24 @@ impl World {
         if let Some(life) = self.hosts[host].hive.as_ref().map(|hive| hive.life) {
             self.deliver(host, life, Input::Stop);
         }
+    }
+
+    /// The leader's order to a follower arrives with the epoch that is led already.
+    pub fn stale_order(&mut self, leader: usize, to: usize) {
+        let hive = self.running(leader);
+        let from = hive.seen.leadership.expect("the test knows that it leads");
+        let redis = &self.hosts[to].redis;
+        let (run_id, replid) = (redis.run_id, redis.replid);
+        let master = Master { addr: self.redis_addr(to), run_id, replid, root: from.master.root };
+        let order = Order { epoch: from.epoch, from, master, lease_ms: None };
+        let frame = Frame {
+            node: hive.me,
+            incarnation: hive.incarnation,
+            number: hive.said_number + 1,
+            message: Message::Order(order),
+        };
+        let life = self.running(to).life;
+        self.deliver(to, life, Input::Frame(Box::new(frame)));
     }
 
     pub fn data(&self, host: usize) -> Data {

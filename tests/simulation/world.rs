@@ -75,6 +75,7 @@ pub enum Event {
     ProbeEnds { host: usize, life: u32, addr: RedisAddr, waited: bool },
     Connect { host: usize, life: u32, link_no: u32 },
     Sync { host: usize, life: u32, link_no: u32 },
+    ReplicaLost { host: usize, life: u32, link_no: u32 },
     Feed { host: usize, life: u32, link_no: u32, offset: u64, data: Data },
     Write { host: usize },
     Ack { host: usize, life: u32, route_no: u32, from: usize, write: WriteId },
@@ -223,6 +224,7 @@ impl World {
             }
             Event::Connect { host, life, link_no } => self.replica_connects(host, life, link_no),
             Event::Sync { host, life, link_no } => self.sync_moves(host, life, link_no),
+            Event::ReplicaLost { host, life, link_no } => self.replica_lost(host, life, link_no),
             Event::Feed { host, life, link_no, offset, data } => {
                 self.feed_arrives(host, life, link_no, offset, data);
             }
