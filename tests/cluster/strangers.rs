@@ -39,8 +39,9 @@ fn a_hive_of_another_name() {
         hive.start_with(4, &["--name", "another"], &[]).expect("start");
         wait_until("the stranger says why it waits", SOON, || {
             let log = hive.hive_log(4);
-            log.lines().any(|l| l.contains("name")).then_some(())
+            log.lines().any(|l| l.contains("WARN") && l.contains("--name")).then_some(())
         });
+        wait_until("its Redis has started", SOON, || hive.info(4, "role"));
         holds_for("it follows and leads nobody", Duration::from_secs(3), || {
             let role = hive.status_text(4, "/role");
             role != "leader"
