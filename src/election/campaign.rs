@@ -102,6 +102,7 @@ impl Core {
     pub(super) fn become_candidate(&mut self, why: String, out: &mut Vec<Action>) {
         let now = self.now();
         self.lost_at = now;
+        self.leaderless_since = self.clock.wall;
         self.report(ReportKind::Campaign, self.epoch, why, out);
         self.role = Role::Candidate(Box::new(Candidate {
             since: self.clock.wall,
@@ -194,8 +195,11 @@ impl Core {
     fn everybody_answered(&mut self, now: Time) -> bool {
         let Role::Candidate(candidate) = &self.role else { return false };
         let late = now.since(candidate.began) >= self.set.election_timeout;
-        let missing = self.peers.reachable(now).filter(|(node, _, state)| {
-            let answered = self.peers.echo(state).is_some_and(|echo| echo >= candidate.asked);
+        let missing = self.peers.reachable(now).filter(|(node, peer, state)| {
+            // Who lately said that it has no leader has answered before it was asked.
+            let lately = peer.received + self.set.heartbeat >= candidate.began;
+            let answered = self.peers.echo(state).is_some_and(|echo| echo >= candidate.asked)
+                || (lately && Core::leaderless(state));
             !answered && !candidate.left_out.contains_key(node)
         });
         let missing: Vec<NodeId> = missing.map(|(node, _, _)| node).collect();

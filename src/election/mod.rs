@@ -138,6 +138,7 @@ pub struct Core {
     warned: String,
     due: bool,
     lost_at: Time,
+    leaderless_since: Wall,
 }
 
 /// What a driver shows of the core.
@@ -163,6 +164,8 @@ pub struct View {
     pub waiting: String,
     /// The offset the master last stated, where known.
     pub master_offset: Option<u64>,
+    /// When this hive last became leaderless.
+    pub election_timestamp: Wall,
 }
 
 /// What a driver shows of a peer.
@@ -224,6 +227,7 @@ impl Core {
             warned: String::new(),
             due: true,
             lost_at: now,
+            leaderless_since: clocks.wall,
             clock,
             set,
         }
@@ -274,6 +278,7 @@ impl Core {
             stopping: self.stopping,
             waiting: self.warned.clone(),
             master_offset: self.master_copy().map(|copy| copy.passport.offset),
+            election_timestamp: self.leaderless_since,
         }
     }
 

@@ -54,7 +54,7 @@ impl Core {
             role: self.hive_role(),
             start_age_ms: now.since(self.started).as_millis() as u64,
             stopping: self.stopping,
-            asks: candidate.is_some_and(|candidate| candidate.asking),
+            asks: candidate.map_or(matches!(self.role, Role::Starting), |c| c.asking),
             witness: self.set.witness,
             priority: self.set.priority,
             failed_promotion: self.failed_lately(),

@@ -19,6 +19,8 @@ pub struct Status {
     pub role: Role,
     /// The highest epoch it has seen.
     pub epoch: u64,
+    /// When it last became leaderless, milliseconds since the Unix epoch: its election timestamp.
+    pub election_timestamp: u64,
     /// The leader it follows or is.
     pub leader: Option<IpAddr>,
     /// The Redis that takes the writes.

@@ -63,6 +63,7 @@ impl Shown {
             incarnation: format!("{:016x}", self.incarnation.0),
             role: Role::Starting,
             epoch: 0,
+            election_timestamp: 0,
             leader: None,
             master: None,
             paused: false,
@@ -92,6 +93,7 @@ impl Shown {
         Status {
             role: if view.stopping { Role::Draining } else { role(view.role) },
             epoch: view.epoch.0,
+            election_timestamp: view.election_timestamp.0,
             leader: leadership.map(|leadership| leadership.leader.ip),
             master: leadership.map(|leadership| socket(leadership.master.addr)),
             route: match view.route {

@@ -195,14 +195,14 @@ async fn a_dead_address_is_reported_again_and_again_until_it_is_unwanted() {
 }
 
 #[tokio::test]
-async fn what_accepts_and_says_nothing_is_silent() {
+async fn what_accepts_and_says_nothing_is_somebody() {
     let mut a = Hive::start(free([127, 70, 8, 1]), 1).await;
     let mute = TcpListener::bind("127.70.8.2:0").await.unwrap();
     let addr = mute.local_addr().unwrap();
     let addr = NodeId::new(addr.ip(), addr.port());
     a.peers.dial(vec![addr]);
     let start = Instant::now();
-    assert_eq!(a.outcome(addr).await, Dialled::Silent);
+    assert_eq!(a.outcome(addr).await, Dialled::Foreign);
     assert!(start.elapsed() < Duration::from_millis(1500), "after {:?}", start.elapsed());
 }
 
