@@ -163,8 +163,7 @@ fn ablation_no_order_epoch_check() {
         let led = w.running(regent).seen.leadership.map(|led| led.epoch);
         let steals = |w: &World| {
             let seen = w.running(0).seen;
-            seen.role != follower.unwrap_or(seen.role)
-                && seen.leadership.map(|led| led.epoch) == led
+            Some(seen.role) != follower && seen.leadership.map(|led| led.epoch) == led
         };
         w.always(2 * SEC, "a stale order is void", |w| !steals(w));
     });
