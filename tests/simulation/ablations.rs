@@ -153,8 +153,19 @@ fn ablation_no_order_epoch_check() {
     let ablate = |c: &mut Config| c.ablation.no_order_epoch_check = true;
     caught_in(3, plain, ablate, |w| {
         w.settled();
-        w.stale_order(0, 1);
-        w.always(2 * SEC, "a stale order is void", |w| w.leaders() == 1);
+        w.crash_hive(0);
+        w.expect(3 * SEC, "a regent leads", |w| w.leaders() == 1);
+        w.start_hive(0);
+        let follower = Some(redis_hive::election::HiveRole::Follower);
+        w.expect(3 * SEC, "A follows it", |w| w.role(0) == follower && w.leaders() == 1);
+        let regent = if w.role(1) == follower { 2 } else { 1 };
+        w.stale_order(regent, 0);
+        let led = w.running(regent).seen.leadership.map(|led| led.epoch);
+        let steals = |w: &World| {
+            let seen = w.running(0).seen;
+            Some(seen.role) != follower && seen.leadership.map(|led| led.epoch) == led
+        };
+        w.always(2 * SEC, "a stale order is void", |w| !steals(w));
     });
 }
 
