@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use super::copies::{Standing, rank};
 use super::frame::{Claim, Denial, DenialReason, Message, Resignation, State, Withdrawal};
+use super::hearing::Peer;
 use super::io::{Action, ReportKind};
 use super::succession::Claiming;
 use super::types::{CopyState, NodeId, RedisRole, Route, Time, Wall};
@@ -51,14 +52,11 @@ impl Core {
         }
         self.probe_all(self.woke, out);
         let (now, woke) = (self.now(), self.woke);
-        let heard = |node| {
-            let peer = self.peers.heard(node, now);
-            peer.is_some_and(|peer| peer.state.is_some() && peer.received >= woke)
-        };
+        let heard = |node| self.peers.heard(node, now).is_some_and(|peer| self.heard_awake(peer));
         let timeout = self.set.peer_timeout;
         let late = now.since(woke) >= timeout;
         let told = self.peers.states(now).any(|(_, peer, state)| {
-            peer.received >= woke && state.role != super::HiveRole::Starting
+            self.heard_awake(peer) && state.role != super::HiveRole::Starting
         });
         // Who only slept knew its hive: it waits for DNS, but not for ever.
         let slept = woke > self.started && late;
@@ -72,9 +70,20 @@ impl Core {
         }
     }
 
+    /// Whether a peer was heard since the end of the last sleep: not by what had piled up meanwhile,
+    /// but by a frame that answers, or by one that came a while later.
+    pub(super) fn heard_awake(&self, peer: &Peer) -> bool {
+        let Some(state) = &peer.state else { return false };
+        let answers = self.peers.echo(state).is_some_and(|echo| echo >= self.woke_number);
+        let slept = self.woke > self.started;
+        peer.received >= self.woke
+            && (!slept || answers || peer.received >= self.woke + self.set.heartbeat)
+    }
+
     /// 3, 4.9: who slept longer than the peer timeout knows as little as who has just started.
     pub(super) fn start_anew(&mut self, out: &mut Vec<Action>) {
         self.woke = self.now();
+        self.woke_number = self.number + 1;
         self.lost_at = self.woke;
         self.roster.woke(self.woke);
         self.role = Role::Starting;
@@ -202,6 +211,11 @@ impl Core {
                 || (lately && Core::leaderless(state));
             !answered && !candidate.left_out.contains_key(node)
         });
+        // Who was heard for the first time a moment ago may not have heard this hive yet.
+        let fresh = self.peers.states(now).filter(|(node, peer, _)| {
+            now.since(peer.first) < self.set.peer_timeout && !self.peers.reaches(*node, now)
+        });
+        let missing = missing.chain(fresh.filter(|_| !late));
         let missing: Vec<NodeId> = missing.map(|(node, _, _)| node).collect();
         if !missing.is_empty() && !late {
             return false;

@@ -159,15 +159,15 @@ impl Core {
         let now = self.now();
         let me = self.set.me;
         // Who slept knows only what it heard since.
-        let direct = self.peers.all_heard(now).filter(|(_, peer)| peer.received >= self.woke);
+        let direct = self.peers.all_heard(now).filter(|(_, peer)| self.heard_awake(peer));
         let direct = direct.filter(|(node, _)| {
             !self.set.ablation.no_one_way_deference || self.peers.reaches(*node, now)
         });
         let direct = direct.filter_map(|(node, peer)| peer.leads(node));
         let asked = self.asked_number();
         let told = self.peers.reachable(now).filter_map(|(_, peer, state)| {
-            let fresh = self.peers.echo(state).is_some_and(|echo| echo >= asked)
-                && peer.received >= self.woke;
+            let fresh =
+                self.peers.echo(state).is_some_and(|echo| echo >= asked) && self.heard_awake(peer);
             let leadership = self.hears_directly(peer, state, now).filter(|_| fresh)?;
             // One that is heard directly speaks for itself.
             self.peers.heard(leadership.leader, now).is_none().then_some(leadership)

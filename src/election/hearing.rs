@@ -18,6 +18,8 @@ pub(super) struct Peer {
     pub incarnation: Incarnation,
     /// When the newest frame came in.
     pub heard: Time,
+    /// When the first one did.
+    pub first: Time,
     /// The newest frame number.
     pub number: u64,
     /// The newest state, its number, and when it came in.
@@ -68,6 +70,7 @@ impl Peers {
         let peer = self.map.entry(frame.node).or_insert_with(|| Peer {
             incarnation: frame.incarnation,
             heard: now,
+            first: now,
             number: 0,
             state: None,
             state_number: 0,

@@ -97,6 +97,8 @@ pub struct Core {
     started: Time,
     /// The end of the last long sleep, or the start.
     woke: Time,
+    /// The first frame after that.
+    woke_number: u64,
     peers: Peers,
     roster: Roster,
     local: Local,
@@ -194,6 +196,7 @@ impl Core {
             random: set.seed | 1,
             started: now,
             woke: now,
+            woke_number: 1,
             peers: Peers::new(set.me, set.incarnation, set.peer_timeout),
             roster: Roster::new(set.me, &set.fixed_peers, set.service, now),
             local: Local::default(),

@@ -54,7 +54,7 @@ impl Core {
             role: self.hive_role(),
             start_age_ms: now.since(self.started).as_millis() as u64,
             stopping: self.stopping,
-            asks: candidate.map_or(matches!(self.role, Role::Starting), |c| c.asking),
+            asks: candidate.map_or(self.starting_asks(now), |candidate| candidate.asking),
             witness: self.set.witness,
             priority: self.set.priority,
             failed_promotion: self.failed_lately(),
@@ -72,6 +72,13 @@ impl Core {
             usable: Vec::new(),
             pause: None,
         }
+    }
+
+    /// A starting hive asks once, and with every heartbeat: an answer to an answer would never end.
+    fn starting_asks(&self, now: Time) -> bool {
+        let first = self.number < self.woke_number;
+        let beat = now.since(self.said_at) >= self.set.heartbeat;
+        matches!(self.role, Role::Starting) && (first || beat)
     }
 
     /// Whether this hive could not promote its Redis lately (2.6).
