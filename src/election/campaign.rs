@@ -173,10 +173,9 @@ impl Core {
     fn look_around(&mut self, now: Time, out: &mut Vec<Action>) {
         let Role::Candidate(candidate) = &self.role else { return };
         let began = candidate.began;
-        let again = now - self.set.heartbeat * 2;
-        self.probe_all((began - self.set.election_timeout).max(again), out);
+        self.probe_for_campaign(began, out);
         let timeout = self.set.election_timeout;
-        let ready = self.looked(began - timeout, false) || now.since(began) >= timeout;
+        let ready = self.looked_for_campaign(began) || now.since(began) >= timeout;
         let late = now.since(self.said_at) >= self.set.heartbeat;
         if let Role::Candidate(candidate) = &mut self.role {
             candidate.looked |= ready;

@@ -60,12 +60,17 @@ impl Core {
     /// early, so that the answers are there when it is.
     fn look_ahead(&mut self, leadership: &Leadership, out: &mut Vec<Action>) {
         let now = self.now();
-        let early = self.set.peer_timeout - self.set.election_timeout;
+        let early = self.early_silence();
         let peer = self.peers.heard(leadership.leader, now);
         if let Some(quiet) = peer.map(|peer| now.since(peer.heard)).filter(|quiet| *quiet >= early)
         {
             self.probe_all(now - (quiet - early), out);
         }
+    }
+
+    /// The silence of a leader after which its master is asked.
+    pub(super) fn early_silence(&self) -> Duration {
+        self.set.peer_timeout.saturating_sub(self.set.election_timeout * 2)
     }
 
     /// 4.1: why this leader is lost, if it is.

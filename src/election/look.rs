@@ -145,9 +145,37 @@ impl Core {
     pub(super) fn looks_since(&self) -> Time {
         match &self.role {
             Role::Starting => self.woke,
-            Role::Candidate(candidate) => candidate.began - self.set.election_timeout,
+            Role::Candidate(candidate) => candidate.began,
             Role::Following(_) | Role::Leading(_) => self.now() - STALE,
         }
+    }
+
+    /// Asks what is not known since the campaign began. That nobody answered a little earlier, when
+    /// the leader was silent already, counts as well: silence costs the whole election timeout.
+    pub(super) fn probe_for_campaign(&mut self, began: Time, out: &mut Vec<Action>) {
+        let (now, targets, bar) = (self.now(), self.targets(), self.best_copy(None));
+        let again = now - self.set.heartbeat * 2;
+        self.look.keep(&targets);
+        for addr in targets {
+            let after = if self.was_silent(addr, began) { self.early(began) } else { began };
+            self.look.want(addr, after.max(again), now, bar, out);
+        }
+    }
+
+    /// Whether the search of a campaign that began then has given what it can.
+    pub(super) fn looked_for_campaign(&self, began: Time) -> bool {
+        let known = |addr| self.look.answered(addr, began) || self.was_silent(addr, began);
+        self.targets().into_iter().all(known)
+    }
+
+    fn early(&self, began: Time) -> Time {
+        began - self.set.election_timeout * 2
+    }
+
+    fn was_silent(&self, addr: RedisAddr, began: Time) -> bool {
+        let nobody = |view| matches!(view, RedisView::Silent | RedisView::Gone);
+        let early = self.early(began);
+        self.look.at(addr, self.now()).is_some_and(|a| a.asked >= early && nobody(a.view))
     }
 
     /// Whether all targets answered a question at least as young as `after`. With `not_silent`, those

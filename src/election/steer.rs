@@ -138,7 +138,7 @@ impl Core {
     fn next_look_ahead(&self) -> Option<Time> {
         let Role::Following(follower) = &self.role else { return None };
         let peer = self.peers.heard(follower.leadership.leader, self.now())?;
-        Some(peer.heard + (self.set.peer_timeout - self.set.election_timeout))
+        Some(peer.heard + self.early_silence())
     }
 
     /// When a tick is wanted next, in time awake.

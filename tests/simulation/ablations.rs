@@ -7,7 +7,7 @@ use redis_hive::election::Ablation;
 use crate::executions_time::{eight_to_ten, nine_before_ten};
 use crate::faults::Plan;
 use crate::mix::Mix;
-use crate::random::{Sums, sweep};
+use crate::random::{Sums, run_guarded, sweep};
 use crate::scenario::{attempt, plain};
 use crate::world::{Config, MS, SEC, World};
 
@@ -26,8 +26,13 @@ fn caught(mix: Mix, tune: fn(&mut Plan), ablation: Ablation) {
     while first < most {
         let part = sweep(&ablated, first, 100, true);
         if let Some((seed, what)) = part.broken.first() {
-            let same = sweep(&whole, *seed, 1, true);
-            assert!(same.broken.is_empty(), "the whole core breaks it too: {:?}", same.broken);
+            let same = run_guarded(&whole, *seed, true);
+            assert!(
+                same.violations.is_empty(),
+                "{}\nthe whole core breaks it too: {:?}",
+                same.story,
+                same.violations
+            );
             println!("caught by seed {seed}: {what}");
             return;
         }

