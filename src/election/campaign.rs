@@ -50,7 +50,7 @@ impl Core {
         if self.follow_somebody(out) {
             return;
         }
-        self.probe_all(self.woke, out);
+        self.probe_all(self.woke.max(self.now() - self.set.heartbeat * 2), out);
         let (now, woke) = (self.now(), self.woke);
         let heard = |node| self.peers.heard(node, now).is_some_and(|peer| self.heard_awake(peer));
         let timeout = self.set.peer_timeout;
@@ -284,6 +284,16 @@ impl Core {
         let above = others
             .filter(|other| rank(&reach, other, own, &self.set.ablation) == Ordering::Greater);
         above.max_by(|a, b| rank(&reach, a, b, &self.set.ablation))
+    }
+
+    /// A better candidate that claims is not one that does not: its time begins anew.
+    pub(super) fn note_claim(&mut self, from: NodeId, now: Time) {
+        if let Role::Candidate(candidate) = &mut self.role
+            && let Some((node, since)) = &mut candidate.better
+            && *node == from
+        {
+            *since = now;
+        }
     }
 
     fn wait_for(&mut self, best: Standing, now: Time, out: &mut Vec<Action>) {

@@ -201,7 +201,11 @@ impl Core {
             return Some(if guards { Obstacle::Guarded } else { Obstacle::Better });
         };
         let reach = self.reach();
-        if reach.guarded(&own, &master) && !self.set.ablation.no_root_guard {
+        // Histories are weighed by a passport that was read after the leader was lost.
+        let read = self.local.passport.is_some_and(|(_, read)| read >= self.lost_at);
+        let foreign = !self.one_history(&own, &master);
+        let guarded = reach.guarded(&own, &master) || (foreign && !read);
+        if guarded && !self.set.ablation.no_root_guard {
             return Some(Obstacle::Guarded);
         }
         let better = reach.by_data(&own, &master) == Ordering::Greater;

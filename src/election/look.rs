@@ -144,7 +144,7 @@ impl Core {
     /// Answers to older questions say nothing about whether a master lives.
     pub(super) fn looks_since(&self) -> Time {
         match &self.role {
-            Role::Starting => self.woke,
+            Role::Starting => self.woke.max(self.now() - self.set.heartbeat * 3),
             Role::Candidate(candidate) => candidate.began,
             Role::Following(_) | Role::Leading(_) => self.now() - STALE,
         }

@@ -328,6 +328,7 @@ impl Core {
             }
             Message::Claim(claim) => {
                 self.see_epoch(claim.epoch);
+                self.note_claim(from, now);
                 self.claims.retain(|(node, _, _)| *node != from);
                 self.claims.push((from, claim, now));
             }

@@ -137,8 +137,8 @@ fn ablation_leave_heard_leader() {
 
 #[test]
 fn ablation_no_giving_way() {
-    let mix = Mix { partition: 3, both_crash: 2, hive_freeze: 1, ..NONE };
-    caught(mix, as_is, Ablation { no_giving_way: true, ..Default::default() });
+    let ablate = |c: &mut Config| c.ablation.no_giving_way = true;
+    caught_in(4, plain, ablate, crate::executions_net::lonely_higher_epoch);
 }
 
 #[test]

@@ -70,19 +70,22 @@ fn x7_dns_shows_each_only_itself_at_first() {
 
 #[test]
 fn x11_two_copies_beat_a_lonely_higher_epoch() {
-    execution(4, plain, |w| {
-        w.settled();
-        w.isolate(C, true, true);
-        w.expect(6 * SEC, "C leads alone", |w| w.role(C) == Some(HiveRole::Leader));
-        w.write_some(C, 3);
-        w.write_some(A, 60);
-        w.expect(SEC, "B and D have all", |w| w.replicates(B, A) && w.replicates(D, A));
-        let kept = w.data(B);
-        w.power_off(A);
-        w.moment(300 * MS);
-        w.mend();
-        w.ends_with(12 * SEC, kept);
-    });
+    execution(4, plain, lonely_higher_epoch);
+}
+
+/// C led alone, A led B and D in an earlier epoch and had more: A dies as C returns.
+pub fn lonely_higher_epoch(w: &mut World) {
+    w.settled();
+    w.isolate(C, true, true);
+    w.expect(6 * SEC, "C leads alone", |w| w.role(C) == Some(HiveRole::Leader));
+    w.write_some(C, 3);
+    w.write_some(A, 60);
+    w.expect(SEC, "B and D have all", |w| w.replicates(B, A) && w.replicates(D, A));
+    let kept = w.data(B);
+    w.power_off(A);
+    w.moment(300 * MS);
+    w.mend();
+    w.ends_with(12 * SEC, kept);
 }
 
 #[test]
