@@ -204,10 +204,13 @@ impl Core {
         let Role::Candidate(candidate) = &self.role else { return false };
         let late = now.since(candidate.began) >= self.set.election_timeout;
         let missing = self.peers.reachable(now).filter(|(node, peer, state)| {
-            // Who lately said that it has no leader has answered before it was asked.
-            let lately = peer.received + self.set.heartbeat >= candidate.began;
+            // Who lately said that it has no leader, or that it has not heard it for as long, has
+            // answered before it was asked.
+            let lately = peer.received + self.set.heartbeat * 2 >= candidate.began;
+            let without =
+                Core::leaderless(state) || self.hears_directly(peer, state, now).is_none();
             let answered = self.peers.echo(state).is_some_and(|echo| echo >= candidate.asked)
-                || (lately && Core::leaderless(state));
+                || (lately && without);
             !answered && !candidate.left_out.contains_key(node)
         });
         // Who was heard for the first time a moment ago may not have heard this hive yet.
@@ -322,8 +325,14 @@ impl Core {
         }
         let state = self.peers.heard(best.node, now).and_then(|peer| peer.state.as_ref());
         let starting = state.is_some_and(|state| state.role == super::HiveRole::Starting);
+        let promised = state.is_some_and(|state| state.promise.is_some());
         let timeout = self.set.election_timeout;
-        Some(if starting { self.set.peer_timeout + timeout } else { timeout })
+        Some(match (starting, promised) {
+            (true, _) => self.set.peer_timeout + timeout,
+            // It cannot claim before its promise has ended.
+            (_, true) => timeout * 3,
+            _ => timeout,
+        })
     }
 
     /// What this hive brings into the election.

@@ -102,7 +102,12 @@ impl Core {
     }
 
     /// The leadership a peer follows, if it heard its leader directly within the peer timeout.
-    fn hears_directly(&self, peer: &Peer, state: &State, now: Time) -> Option<Leadership> {
+    pub(super) fn hears_directly(
+        &self,
+        peer: &Peer,
+        state: &State,
+        now: Time,
+    ) -> Option<Leadership> {
         let follows = state.follows?;
         let age = u64::from(follows.heard_ms?) + u64::from(age_ms(now, peer.received));
         let fresh = Duration::from_millis(age) < self.set.peer_timeout;

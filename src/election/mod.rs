@@ -55,6 +55,9 @@ use look::Look;
 use roster::Roster;
 use time::Clock;
 
+/// The hives that others hear, and those that are gone, are looked through at most this often.
+const ROSTER_EVERY: Duration = Duration::from_millis(50);
+
 /// What a hive is, with the timers of that role inside: leaving the role drops them.
 #[derive(Debug)]
 enum Role {
@@ -135,6 +138,9 @@ pub struct Core {
     said_at: Time,
     answer_due: bool,
     dialled: Vec<NodeId>,
+    /// What DNS or a dial said has not reached the list of addresses yet.
+    roster_due: bool,
+    roster_at: Time,
     stopping: bool,
     exited: bool,
     warned: String,
@@ -225,6 +231,8 @@ impl Core {
             said_at: now,
             answer_due: true,
             dialled: Vec::new(),
+            roster_due: true,
+            roster_at: now,
             stopping: false,
             exited: false,
             warned: String::new(),
@@ -289,8 +297,8 @@ impl Core {
         let now = self.now();
         match input {
             Input::Tick => {}
-            Input::Dns(addresses) => self.roster.resolved(&addresses, true, now),
-            Input::DnsPartly(addresses) => self.roster.resolved(&addresses, false, now),
+            Input::Dns(addresses) => self.record_dns(&addresses, true, now),
+            Input::DnsPartly(addresses) => self.record_dns(&addresses, false, now),
             Input::DnsFailed => {}
             Input::Dialled { addr, outcome } => self.record_dial(addr, outcome, now),
             Input::LinkDown { node, incarnation } => self.peers.link_down(node, incarnation),
@@ -302,6 +310,11 @@ impl Core {
             Input::Done { id, outcome } => self.record_done(id, outcome, now),
             Input::Stop => self.stopping = true,
         }
+    }
+
+    fn record_dns(&mut self, addresses: &[NodeId], full: bool, now: Time) {
+        self.roster_due = true;
+        self.roster.resolved(addresses, full, now);
     }
 
     fn record_dial(&mut self, addr: NodeId, outcome: Dialled, now: Time) {
@@ -428,6 +441,16 @@ impl Core {
     /// Brings what is derived from the facts up to date.
     fn refresh(&mut self, out: &mut Vec<Action>) {
         let now = self.now();
+        if self.roster_due || now.since(self.roster_at) >= ROSTER_EVERY {
+            (self.roster_due, self.roster_at) = (false, now);
+            self.refresh_roster(now, out);
+        }
+        self.resignations.retain(|(_, at)| now.since(*at) < Duration::from_secs(60));
+        self.refresh_copy(now);
+    }
+
+    /// Which addresses are dialled, and which hives are still on record.
+    fn refresh_roster(&mut self, now: Time, out: &mut Vec<Action>) {
         let heard: Vec<NodeId> = self
             .peers
             .reachable(now)
@@ -441,8 +464,6 @@ impl Core {
             out.push(Action::Dial(wanted));
         }
         self.forget_silent(now);
-        self.resignations.retain(|(_, at)| now.since(*at) < Duration::from_secs(60));
-        self.refresh_copy(now);
     }
 
     /// Hives that are gone for good and no longer listed leave the record.

@@ -136,6 +136,13 @@ impl Core {
                 && known.leader == resignation.leader
                 && known.incarnation == resignation.incarnation
         };
+        // 4.5: who was promised a leadership has led it and given it up.
+        let fulfilled = self.promise.as_ref().is_some_and(|promise| {
+            promise.to == resignation.leader && promise.epoch <= resignation.epoch
+        });
+        if fulfilled {
+            self.promise = None;
+        }
         if !self.resignations.iter().any(known) {
             self.resignations.push((resignation, now));
             if self.resignations.len() > NEWS_MAX * 2 {

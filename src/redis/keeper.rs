@@ -227,6 +227,7 @@ impl Keeper {
         let (view, info, problem) = view_of(&answer);
         let saves_ok = info.as_ref().is_none_or(|info| info.saves_ok);
         let misconf = !saves_ok && self.persistent();
+        let problem = problem.map(|problem| format!("{}: {problem}", self.dialer.endpoint));
         self.problem(problem.or_else(|| misconf.then(|| MISCONF.to_owned())));
         match info {
             Some(info) => {

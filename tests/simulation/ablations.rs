@@ -2,11 +2,12 @@
 //!
 //! A test first shows that the same seeds pass with the rule in place, or lose far less.
 
-use redis_hive::election::Ablation;
+use redis_hive::election::{Ablation, HiveRole};
 
 use crate::executions_time::{eight_to_ten, nine_before_ten};
 use crate::faults::Plan;
 use crate::mix::Mix;
+use crate::network::Path;
 use crate::random::{Sums, run_guarded, sweep};
 use crate::scenario::{attempt, plain};
 use crate::world::{Config, MS, SEC, World};
@@ -131,8 +132,24 @@ fn ablation_no_one_way_deference() {
 
 #[test]
 fn ablation_leave_heard_leader() {
-    let mix = Mix { partition: 3, port_cut: 1, both_crash: 1, ..NONE };
-    caught(mix, as_is, Ablation { leave_heard_leader: true, ..Default::default() });
+    let ablate = |c: &mut Config| c.ablation.leave_heard_leader = true;
+    caught_in(4, plain, ablate, |w| {
+        w.settled();
+        w.isolate(2, true, true);
+        w.expect(6 * SEC, "C leads alone", |w| w.role(2) == Some(HiveRole::Leader));
+        w.write_some(2, 3);
+        w.write_some(0, 60);
+        w.expect(SEC, "B and D have all", |w| w.replicates(1, 0) && w.replicates(3, 0));
+        let kept = w.data(0);
+        // C is back for its followers; A and C never hear each other.
+        for (a, b) in [(1, 2), (3, 2)] {
+            w.cut(a, b, true, true, Path::Open);
+            w.cut(b, a, true, true, Path::Open);
+        }
+        w.cut(0, 2, false, true, Path::Open);
+        w.cut(2, 0, false, true, Path::Open);
+        w.ends_with(12 * SEC, kept);
+    });
 }
 
 #[test]
