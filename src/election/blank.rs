@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::Core;
 use super::copies::state_of;
@@ -62,10 +63,14 @@ impl Core {
         Ok(())
     }
 
+    /// At an address that is not listed any more only a Redis that is known to be one of ours
+    /// counts: a stranger may have it by now (2.10).
     fn no_redis_holds(&self) -> Result<(), String> {
+        let listed: Vec<_> = self.roster.listed().map(|(addr, _)| self.redis_at(addr)).collect();
         for addr in self.targets() {
             if let Some(RedisView::Up(passport)) = self.redis_view(addr)
                 && state_of(&passport) != CopyState::Blank
+                && (listed.contains(&addr) || self.is_ours(addr, &passport))
             {
                 return Err(format!(
                     "the local Redis is blank and the Redis at {addr} holds a copy"

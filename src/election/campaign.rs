@@ -232,7 +232,7 @@ impl Core {
         let now = self.now();
         let timeout = self.set.election_timeout;
         let claim = candidate.claim.as_ref().map(|claiming| claiming.began);
-        let better = candidate.better.map(|(_, since)| since + timeout);
+        let better = candidate.better.map(|(_, since)| since + timeout * 2);
         let times = [
             Some(candidate.began + timeout),
             Some(candidate.began + timeout * 2),
@@ -331,7 +331,8 @@ impl Core {
             (true, _) => self.set.peer_timeout + timeout,
             // It cannot claim before its promise has ended.
             (_, true) => timeout * 3,
-            _ => timeout,
+            // It may have to wait an election timeout itself, for answers.
+            _ => timeout * 2,
         })
     }
 

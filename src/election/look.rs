@@ -265,7 +265,7 @@ impl Core {
 
     /// 2.10 and 7: a Redis is one of ours when its run was known as a master, when a hive that is
     /// heard calls it its own, or when it continues a history we hold. An address alone proves nothing.
-    fn is_ours(&self, addr: RedisAddr, passport: &Passport) -> bool {
+    pub(super) fn is_ours(&self, addr: RedisAddr, passport: &Passport) -> bool {
         if addr == self.set.redis {
             return true;
         }
