@@ -93,6 +93,11 @@ impl Fault {
         done.expect("the node exists");
     }
 
+    /// Whether the process goes on for a while and cuts its clients only then.
+    pub fn ends_later(&self) -> bool {
+        matches!(self.deed, Deed::Terminate)
+    }
+
     /// Whether the master is lost with it.
     pub fn takes_the_master(&self) -> bool {
         self.part != Part::Hive

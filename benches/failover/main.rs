@@ -25,6 +25,9 @@ use faults::{FAULTS, Fault};
 use figures::{Budget, Figure};
 use harness::Hive;
 
+/// A stopping hive keeps its clients for so long; the default of 15 s would only make rounds long.
+const DRAIN: &str = "1s";
+
 /// Measures real hives of three nodes.
 #[derive(Parser)]
 struct Arguments {
@@ -61,7 +64,10 @@ impl Arguments {
 
     fn tune(&self) -> impl Fn(&mut Options) {
         let extra = self.hive_arg.clone();
-        move |options: &mut Options| options.hive_args.extend(extra.iter().cloned())
+        move |options: &mut Options| {
+            options.hive_args.extend(["--drain-timeout".to_owned(), DRAIN.to_owned()]);
+            options.hive_args.extend(extra.iter().cloned());
+        }
     }
 }
 
@@ -92,7 +98,7 @@ fn outages(arguments: &Arguments, faults: &[&Fault]) -> Vec<Figure> {
     let mut table: Vec<[Figure; 3]> = faults.iter().map(|fault| rows(fault)).collect();
     for number in 1..=arguments.rounds {
         for (fault, figures) in faults.iter().zip(&mut table) {
-            let round = outage::round(&mut hive, fault);
+            let round = outage::round(&mut hive, fault, number);
             let others = round.others.as_secs_f64() * 1e3;
             let own = round.own.map(|own| own.as_secs_f64() * 1e3);
             let shown = own.map_or(String::new(), |own| format!(", its own {own:.1} ms"));
