@@ -95,7 +95,7 @@ fn main() {
 /// Faults take turns, so that what else happens on the machine hits them alike.
 fn outages(arguments: &Arguments, faults: &[&Fault]) -> Vec<Figure> {
     let mut hive = Hive::with(3, arguments.tune()).expect("a Redis server");
-    let mut table: Vec<[Figure; 3]> = faults.iter().map(|fault| rows(fault)).collect();
+    let mut table: Vec<[Figure; 4]> = faults.iter().map(|fault| rows(fault)).collect();
     for number in 1..=arguments.rounds {
         for (fault, figures) in faults.iter().zip(&mut table) {
             let round = outage::round(&mut hive, fault, number);
@@ -103,11 +103,16 @@ fn outages(arguments: &Arguments, faults: &[&Fault]) -> Vec<Figure> {
             let own = round.own.map(|own| own.as_secs_f64() * 1e3);
             let shown = own.map_or(String::new(), |own| format!(", its own {own:.1} ms"));
             let name = fault.name;
-            eprintln!("{number:3} {name:16} others {others:.1} ms{shown}, lost {}", round.lost);
+            eprintln!(
+                "{number:3} {name:16} others {others:.1} ms{shown}, errors {}, lost {}",
+                round.errors, round.lost
+            );
             figures[0].add(others);
             own.into_iter().for_each(|own| figures[1].add(own));
-            figures[2].add(round.lost as f64);
-            let slow = fault.others.exceeded_by(others)
+            figures[2].add(round.errors as f64);
+            figures[3].add(round.lost as f64);
+            let slow = (round.errors > 0 && !fault.takes_the_master())
+                || fault.others.exceeded_by(others)
                 || fault.own.zip(own).is_some_and(|(budget, own)| budget.exceeded_by(own));
             if slow {
                 keep(arguments, &format!("{name}-{number}.log"), &round.story.tell());
@@ -118,15 +123,18 @@ fn outages(arguments: &Arguments, faults: &[&Fault]) -> Vec<Figure> {
     table.into_iter().flatten().filter(measured).collect()
 }
 
-fn rows(fault: &Fault) -> [Figure; 3] {
+fn rows(fault: &Fault) -> [Figure; 4] {
     let what = fault.what;
     let own = Figure::new(format!("{what}: outage, its own clients reconnecting"), "ms", 1);
+    let errors = Figure::new(format!("{what}: errors seen through another node"), "", 0);
+    let errors = if fault.takes_the_master() { errors } else { errors.within(Budget::worst(0.0)) };
     [
         Figure::new(format!("{what}: outage through another node"), "ms", 1).within(fault.others),
         match fault.own {
             Some(budget) => own.within(budget),
             None => own,
         },
+        errors,
         Figure::new(format!("{what}: acknowledged writes lost"), "", 0),
     ]
 }

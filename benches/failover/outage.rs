@@ -22,6 +22,8 @@ pub struct Round {
     pub others: Duration,
     /// Of the client of the node's own proxy, which then goes to another one.
     pub own: Option<Duration>,
+    /// Errors that the client of another node's proxy saw.
+    pub errors: usize,
     /// Acknowledged writes that the hive does not have afterwards.
     pub lost: usize,
     /// What there is to read about it.
@@ -84,6 +86,7 @@ pub fn round(hive: &mut Hive, fault: &Fault, number: usize) -> Round {
     let round = Round {
         others: outages.next().unwrap_or_default(),
         own: outages.next(),
+        errors: seen.first().map_or(0, |seen| seen.errors.len()),
         lost,
         story: Story { head, logs },
     };

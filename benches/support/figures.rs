@@ -30,9 +30,9 @@ impl Budget {
         Budget { median: Some(median), worst: Some(worst) }
     }
 
-    /// Whether one sample alone is above everything that is allowed.
+    /// Whether one sample is above what is allowed in the median, or else at all.
     pub fn exceeded_by(self, sample: f64) -> bool {
-        self.worst.or(self.median).is_some_and(|most| sample > most)
+        self.median.or(self.worst).is_some_and(|most| sample > most)
     }
 }
 
