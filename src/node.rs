@@ -149,10 +149,14 @@ impl Node {
             let deadline = self.origin + Duration::from_micros(self.core.deadline().0);
             tokio::select! {
                 biased;
-                Some(input) = self.inputs.recv() => self.take(input),
-                Some(id) = self.routed.recv() => self.take(Input::Routed { id }),
                 _ = self.terminate.recv() => self.told_to_stop(),
                 _ = self.interrupt.recv() => self.told_to_stop(),
+                Some(input) = self.inputs.recv() => {
+                    self.take(input);
+                    // A flood of inputs must not keep the timers and the signals waiting.
+                    self.take_waiting();
+                }
+                Some(id) = self.routed.recv() => self.take(Input::Routed { id }),
                 () = tokio::time::sleep_until(deadline.into()) => {
                     // What waits in the kernel is read before a timer is judged (ELECTION 3).
                     tokio::task::yield_now().await;

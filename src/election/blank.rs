@@ -98,7 +98,8 @@ impl Core {
             if stated || nothing || view == Some(RedisView::Gone) {
                 return Found::Nothing;
             }
-            return Found::Silent(format!("{node} does not know yet what its Redis holds"));
+            // A hung Redis may hold a copy; a dead one refuses connections.
+            return Found::Unclear(format!("{node} does not know yet what its Redis holds"));
         }
         if nothing {
             return Found::Nothing;

@@ -13,13 +13,16 @@ use super::frame::{Claim, Denial, DenialReason, Message, Resignation, State, Wit
 use super::hearing::Peer;
 use super::io::{Action, ReportKind};
 use super::succession::Claiming;
-use super::types::{CopyState, NodeId, RedisRole, Route, Time, Wall};
+use super::types::{CopyState, Incarnation, NodeId, RedisRole, Route, Time, Wall};
 use super::{Core, Role};
 
 /// A load that stands still for so long is not waited for (2.2).
 const LOAD_STALLED: Duration = Duration::from_secs(10);
 /// A hive whose promotion failed does not claim again before this, even if nobody else can.
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
+
+/// More vetoes than hives are not kept.
+const VETOES_MAX: usize = 256;
 
 /// A hive without a leader.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(super) struct Candidate {
     left_out: BTreeMap<NodeId, u64>,
     /// Not before.
     retry: Option<Time>,
+    /// Peers that refused a claim because they have this leader (4.2).
+    vetoes: Vec<(NodeId, NodeId, Incarnation)>,
     /// The claim that is out.
     pub claim: Option<Claiming>,
 }
@@ -122,6 +127,7 @@ impl Core {
             better: None,
             left_out: BTreeMap::new(),
             retry: None,
+            vetoes: Vec::new(),
             claim: None,
         }));
         self.warned.clear();
@@ -149,7 +155,16 @@ impl Core {
     }
 
     /// One turn of a candidate.
-    pub(super) fn candidate_turn(&mut self, out: &mut Vec<Action>) {
+    pub(super) fn candidate_turn(&mut self, gap: Duration, out: &mut Vec<Action>) {
+        if gap >= self.set.peer_timeout {
+            self.withdraw(None, out);
+            return self.start_anew(out);
+        }
+        if gap >= self.set.election_timeout && self.own_claim().is_some() {
+            let why = String::from("this hive slept while its claim was out");
+            self.give_up_claim(why, None, out);
+        }
+        self.hold_if_replaced(out);
         if self.follow_somebody(out) {
             return;
         }
@@ -163,10 +178,42 @@ impl Core {
         if self.promise.is_some() || self.stopping || waits || !candidate.looked {
             return;
         }
+        // A leader that is heard and may not be followed yet is a leader all the same; so is one
+        // that a peer has and says so.
+        if !self.leaders().is_empty() || self.vetoed(now) {
+            return;
+        }
         self.forgive();
         if self.everybody_answered(now) {
             self.choose(now, out);
         }
+    }
+
+    /// 2.10: where another run answers at the master's address nobody may be sent there.
+    fn hold_if_replaced(&mut self, out: &mut Vec<Action>) {
+        let last = self.last.map(|last| last.master);
+        let gone = self.watched.as_ref().is_some_and(|watched| {
+            watched.gone && last.is_some_and(|last| last.run_id == watched.master.run_id)
+        });
+        if gone {
+            self.set_route(Route::Hold, out);
+        }
+    }
+
+    /// 4.2: whether a peer that refused a claim for its leader's sake still says that it has it.
+    fn vetoed(&mut self, now: Time) -> bool {
+        let Role::Candidate(candidate) = &mut self.role else { return false };
+        let peers = &self.peers;
+        candidate.vetoes.retain(|(denier, leader, incarnation)| {
+            let state = peers.heard(*denier, now).and_then(|peer| peer.state.as_ref());
+            let follows = state.filter(|_| peers.reaches(*denier, now)).and_then(|s| s.follows);
+            follows.is_some_and(|follows| {
+                let leadership = follows.leadership;
+                leadership.leader == *leader && leadership.incarnation == *incarnation
+            })
+        });
+        let left_out = &candidate.left_out;
+        candidate.vetoes.iter().any(|(denier, _, _)| !left_out.contains_key(denier))
     }
 
     /// 4.3: keeps asking the Redis servers in question; the first round is waited for.
@@ -426,6 +473,9 @@ impl Core {
     pub(super) fn withdraw(&mut self, in_favour: Option<NodeId>, out: &mut Vec<Action>) {
         let Role::Candidate(candidate) = &mut self.role else { return };
         let Some(claiming) = candidate.claim.take() else { return };
+        if claiming.may_have_fenced() {
+            out.push(Action::LiftFence);
+        }
         let epoch = claiming.claim.epoch;
         for node in claiming.asked {
             self.send(node, Message::Withdrawal(Withdrawal { epoch, in_favour }), out);
@@ -465,6 +515,12 @@ impl Core {
             && claiming.asked.contains(&from)
         {
             claiming.denied = Some((from, denial.reason));
+            if let DenialReason::HasLeader(leadership) = denial.reason {
+                let veto = (from, leadership.leader, leadership.incarnation);
+                if !candidate.vetoes.contains(&veto) && candidate.vetoes.len() < VETOES_MAX {
+                    candidate.vetoes.push(veto);
+                }
+            }
         }
     }
 

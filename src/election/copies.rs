@@ -23,11 +23,10 @@ pub fn state_of(passport: &Passport) -> CopyState {
     if complete { CopyState::Complete } else { CopyState::Blank }
 }
 
-/// Whether two copies are of one history: the same root, or a replication id in common while one of
-/// them is not sure of its root (2.4).
+/// Whether two copies are of one history: the same root, or a replication id in common. A root that
+/// was assumed after all hives restarted is another one, and the history still the same (2.4).
 pub fn same_history(a: &Copy, b: &Copy) -> bool {
-    (a.root.is_some() && a.root == b.root)
-        || ((a.provisional || b.provisional) && a.passport.shares_history(&b.passport))
+    (a.root.is_some() && a.root == b.root) || a.passport.shares_history(&b.passport)
 }
 
 /// What a history weighs against another one: MiB of data, then keys.
@@ -161,8 +160,14 @@ impl Local {
         if before.is_none_or(|before| load(&before) != load(&passport)) {
             self.moved = now;
         }
-        if state_of(&passport) == CopyState::Blank {
+        // A load replaces the copy: the label of the old one does not pass on.
+        let other = before.is_some_and(|before| !before.shares_history(&passport));
+        if state_of(&passport) != CopyState::Complete || other {
             (self.root, self.provisional) = (None, false);
+        }
+        let loaded = before.is_some_and(|before| before.loading) && !passport.loading;
+        if loaded && state_of(&passport) == CopyState::Complete {
+            self.root = self.sync_from.map(|(root, _)| root);
         }
         self.passport = Some((passport, now));
         (self.answers, self.silent_since, self.gone) = (true, None, false);

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::time::Duration;
 
+use super::copies::same_history;
 use super::frame::{Order, State};
 use super::hearing::Peer;
 use super::io::{Action, RedisView, ReportKind};
@@ -165,7 +166,7 @@ impl Core {
 
     /// The leaders a leaderless hive may follow: heard directly, or through a peer that hears it so
     /// and said it in answer to this hive's question.
-    fn leaders(&self) -> Vec<Leadership> {
+    pub(super) fn leaders(&self) -> Vec<Leadership> {
         let now = self.now();
         let me = self.set.me;
         // Who slept knows only what it heard since.
@@ -208,7 +209,7 @@ impl Core {
         let reach = self.reach();
         // Histories are weighed by a passport that was read after the leader was lost.
         let read = self.local.passport.is_some_and(|(_, read)| read >= self.lost_at);
-        let foreign = !self.one_history(&own, &master);
+        let foreign = !same_history(&own, &master);
         let guarded = reach.guarded(&own, &master) || (foreign && !read);
         if guarded && !self.set.ablation.no_root_guard {
             return Some(Obstacle::Guarded);
@@ -317,7 +318,16 @@ impl Core {
             last.leader == from && last.epoch == order.from.epoch && order.from.leader == from
         });
         let leads = matches!(self.role, Role::Leading(_));
-        let epoch = order.epoch > self.epoch && order.epoch > self.bound;
+        // The state that says "resigned in favour of you" comes right behind the order, and may be
+        // read before the order is judged.
+        let named = self.resignations.iter().any(|(resignation, _)| {
+            resignation.leader == from
+                && resignation.epoch == order.from.epoch
+                && resignation.incarnation == order.from.incarnation
+                && resignation.successor == Some(self.set.me)
+        });
+        let above = order.epoch > self.epoch || (named && order.epoch == self.epoch);
+        let epoch = above && order.epoch > self.bound;
         followed && !leads && (epoch || self.set.ablation.no_order_epoch_check)
     }
 

@@ -4,10 +4,10 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::copies::{Standing, rank, same_history};
-use super::frame::{Claim, Denial, DenialReason, Grant, Message, Promise, Withdrawal};
+use super::copies::{Standing, rank};
+use super::frame::{Claim, Denial, DenialReason, Grant, Living, Message, Promise, Withdrawal};
 use super::io::{Action, RedisOrder, ReportKind};
-use super::types::{Copy, CopyState, Epoch, HiveRole, NodeId, Route, Time};
+use super::types::{Copy, CopyState, Epoch, HiveRole, Leadership, NodeId, Route, Time};
 use super::{Core, Role};
 
 /// A consent that is being given, or was given and holds.
@@ -57,6 +57,10 @@ impl Core {
         if let Some(leadership) = self.leadership() {
             return Err(DenialReason::HasLeader(leadership));
         }
+        let heard = self.leaders().into_iter().filter(|heard| heard.leader != from);
+        if let Some(leadership) = heard.max_by(Leadership::precedence) {
+            return Err(DenialReason::HasLeader(leadership));
+        }
         let state = self.peers.heard(from, now).and_then(|peer| peer.state.as_ref());
         let Some(state) = state else { return Err(DenialReason::NotReady) };
         if let Some(promise) = &self.promise
@@ -83,6 +87,9 @@ impl Core {
         {
             return Err(DenialReason::Living(living));
         }
+        if claim.living.is_some_and(|named| self.outweighs(&named)) {
+            return Err(DenialReason::Better(self.set.me));
+        }
         let claimer = Standing {
             node: from,
             living: claim.living.is_some(),
@@ -92,6 +99,17 @@ impl Core {
             since: claim.since,
         };
         self.ranks_better(&claimer)
+    }
+
+    /// 2.8: whether the own complete copy is of another history than a living master and has more data.
+    fn outweighs(&self, named: &Living) -> bool {
+        let Some(own) = self.local.copy().filter(|own| own.state == CopyState::Complete) else {
+            return false;
+        };
+        let kin = own.root == Some(named.master.root)
+            || [own.passport.replid, own.passport.replid2].contains(&named.master.replid);
+        let weight = (named.dataset_bytes >> 20, named.keys);
+        !kin && !self.set.ablation.no_root_guard && self.reach().weight(&own) > weight
     }
 
     /// A hive that ranks itself better claims itself. A starting one only knows better data.
@@ -218,11 +236,6 @@ impl Core {
             Role::Candidate(candidate) => candidate.claim.as_ref().map(|claiming| claiming.claim),
             _ => None,
         }
-    }
-
-    /// Whether two copies are of one history, as far as this hive can tell.
-    pub(super) fn one_history(&self, a: &Copy, b: &Copy) -> bool {
-        same_history(a, b) || a.passport.shares_history(&b.passport)
     }
 }
 

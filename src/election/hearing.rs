@@ -129,6 +129,11 @@ impl Peers {
         }
     }
 
+    /// Whether this run of a hive was replaced by another one.
+    pub fn is_over(&self, node: NodeId, incarnation: Incarnation) -> bool {
+        self.ghosts.contains(&(node, incarnation))
+    }
+
     /// Whether this run of a hive is known to be over.
     pub fn is_ghost(&self, node: NodeId, incarnation: Incarnation) -> bool {
         let other = self.map.get(&node).is_some_and(|peer| peer.incarnation != incarnation);

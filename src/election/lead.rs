@@ -1,7 +1,6 @@
 //! ELECTION 4.8: leading, and when a leader resigns. A regent leads with another hive's Redis (4.3).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -24,8 +23,6 @@ pub(super) struct Leader {
     pub began: Time,
     /// Its first frame as leader: what answers it was read after the promotion.
     first: u64,
-    /// Candidates it gave way to or looked at: once per candidate and timestamp.
-    pub settled: BTreeSet<(NodeId, Wall)>,
     /// Frozen facts for every other leader it hears of (5), and since when.
     pub sheets: Vec<(FactSheet, Time)>,
     /// Leaders whose resignation in its favour it has answered.
@@ -69,7 +66,6 @@ impl Core {
             since,
             began: now,
             first: self.number + 1,
-            settled: BTreeSet::new(),
             sheets: Vec::new(),
             won: Vec::new(),
             deaf: Vec::new(),
@@ -204,12 +200,11 @@ impl Core {
             let key = (node, state.since?);
             let compared = fit && young && !attached && !gave_way && peer.received <= read;
             let better = reach.by_data(&copy, &master) == Ordering::Greater;
-            (compared && better && !leader.settled.contains(&key)).then_some(key)
+            (compared && better && !self.gave_way.contains(&key)).then_some(key)
         });
         let key = found?;
-        if let Role::Leading(leader) = &mut self.role {
-            leader.settled.insert(key);
-        }
+        self.gave_way.retain(|(node, _)| *node != key.0);
+        self.gave_way.insert(key);
         Some((key.0, format!("{} has a better copy", key.0)))
     }
 
@@ -237,6 +232,9 @@ impl Core {
         });
         let Some((to, _, _)) = beside else { return false };
         let epoch = self.epoch.next();
+        if epoch >= Epoch::MAX {
+            return false;
+        }
         let order = Order { epoch, from: leadership, master: leadership.master, lease_ms: None };
         self.send(to, Message::Order(order), out);
         self.resign(

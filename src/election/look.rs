@@ -226,7 +226,9 @@ impl Core {
 
     fn own_living(&self) -> Option<Living> {
         let (passport, read) = self.local.passport?;
-        if self.overruled || self.local.gone || self.local.silent_since.is_some() {
+        // An order that is still out may change what the passport says.
+        let settled = self.order.is_none() && self.local.silent_since.is_none();
+        if self.overruled || self.local.gone || !settled {
             return None;
         }
         self.living_at(self.set.redis, &passport, self.best_copy(Some(read)))
@@ -247,7 +249,7 @@ impl Core {
             current: true,
         };
         if let Some(bar) = bar {
-            let same = same_history(&bar, &copy) || bar.passport.shares_history(passport);
+            let same = same_history(&bar, &copy);
             let behind = same && bar.offset > copy.offset;
             let lighter = !same && weight_of(&bar.passport) > weight_of(passport);
             if behind || lighter {

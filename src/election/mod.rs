@@ -40,6 +40,7 @@ pub use io::{
 pub use types::*;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -105,6 +106,8 @@ pub struct Core {
     peers: Peers,
     roster: Roster,
     local: Local,
+    /// 4.8: candidates it gave way to, once per candidate and timestamp.
+    gave_way: BTreeSet<(NodeId, Wall)>,
     /// The own Redis is master and gave way: nobody's living master any more.
     overruled: bool,
     watched: Option<Watched>,
@@ -206,6 +209,7 @@ impl Core {
             peers: Peers::new(set.me, set.incarnation, set.peer_timeout),
             roster: Roster::new(set.me, &set.fixed_peers, set.service, now),
             local: Local::default(),
+            gave_way: BTreeSet::new(),
             overruled: false,
             watched: None,
             look: Look::default(),
@@ -319,6 +323,8 @@ impl Core {
 
     fn record_dial(&mut self, addr: NodeId, outcome: Dialled, now: Time) {
         match outcome {
+            // News of a run that is over comes late sometimes.
+            Dialled::Hive { node, incarnation } if self.peers.is_over(node, incarnation) => return,
             Dialled::Hive { node, incarnation } => self.peers.replaced_by(node, incarnation),
             Dialled::Refused => self.peers.refused(addr, now),
             Dialled::Myself | Dialled::Silent | Dialled::Foreign => {}
@@ -358,6 +364,8 @@ impl Core {
             RedisView::Up(passport) => self.see_passport(passport, now),
             RedisView::Busy => self.local.unanswered(false, now),
             RedisView::Silent => self.local.unanswered(true, now),
+            // It refuses to be asked: the copy it last stated is still there.
+            RedisView::Unfit if self.local.passport.is_some() => self.local.unanswered(true, now),
             RedisView::Gone | RedisView::Unfit => self.lose_redis(),
         }
     }
@@ -391,10 +399,10 @@ impl Core {
                 watched.gone = false;
             }
             RedisView::Busy => (watched.silent_since, watched.gone) = (None, false),
-            RedisView::Silent => {
+            RedisView::Silent | RedisView::Unfit => {
                 watched.silent_since.get_or_insert(now);
             }
-            RedisView::Up(_) | RedisView::Gone | RedisView::Unfit => watched.gone = true,
+            RedisView::Up(_) | RedisView::Gone => watched.gone = true,
         }
     }
 
@@ -406,7 +414,11 @@ impl Core {
             Err(_) => self.rebuffed = Some((done.order, now)),
         }
         if let RedisOrder::Promote { .. } = done.order {
-            self.record_promotion(outcome, now);
+            let wanted = matches!(&self.role, Role::Candidate(candidate)
+                if candidate.claim.as_ref().is_some_and(|claim| claim.promotes()));
+            // A master that nobody leads with: `steer` parks it.
+            self.overruled |= outcome.is_ok() && !wanted;
+            self.record_promotion(outcome);
         }
     }
 
@@ -422,7 +434,7 @@ impl Core {
             let before = self.hive_role();
             match self.role {
                 Role::Starting => self.starting_turn(out),
-                Role::Candidate(_) => self.candidate_turn(out),
+                Role::Candidate(_) => self.candidate_turn(gap, out),
                 Role::Following(_) => self.following_turn(gap, out),
                 Role::Leading(_) => self.leading_turn(gap, out),
             }

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::copies::state_of;
+use super::copies::{same_history, state_of};
 use super::frame::{Claim, DenialReason, Grant};
 use super::io::{Action, OrderError, RedisOrder};
 use super::types::{Copy, CopyState, Master, NodeId, Passport, RedisRole, Route, Time};
@@ -48,6 +48,16 @@ impl Claiming {
     pub fn new(claim: Claim, asked: BTreeSet<NodeId>, began: Time) -> Claiming {
         let step = Step::Gathering;
         Claiming { claim, asked, grants: BTreeMap::new(), denied: None, began, step }
+    }
+
+    /// Whether it came so far that a fence may stand somewhere.
+    pub fn may_have_fenced(&self) -> bool {
+        self.step != Step::Gathering
+    }
+
+    /// Whether its promotion is under way.
+    pub fn promotes(&self) -> bool {
+        matches!(self.step, Step::Promoting(_))
     }
 }
 
@@ -174,7 +184,7 @@ impl Core {
         let guarded = match (self.local.copy(), watched.passport) {
             (Some(own), Some((passport, _))) => {
                 let master = Copy { passport, state: state_of(&passport), ..own };
-                !self.one_history(&own, &Copy { root: Some(watched.master.root), ..master })
+                !same_history(&own, &Copy { root: Some(watched.master.root), ..master })
             }
             _ => false,
         };
@@ -251,7 +261,7 @@ impl Core {
     }
 
     /// c. Checks what the promotion made: the same run, a master, and the continuation of its copy.
-    pub(super) fn record_promotion(&mut self, outcome: Result<Passport, OrderError>, _now: Time) {
+    pub(super) fn record_promotion(&mut self, outcome: Result<Passport, OrderError>) {
         let Role::Candidate(candidate) = &mut self.role else { return };
         let Some(claiming) = &mut candidate.claim else { return };
         let Step::Promoting(frozen) = &claiming.step else { return };

@@ -249,6 +249,8 @@ fn read(value: Value) -> Answer {
             };
             match error.code() {
                 "BUSY" | "LOADING" => Answer::Busy,
+                // Alive, and full: no reason to count it as gone.
+                "ERR" if text.contains("max number of clients") => Answer::Busy,
                 "NOAUTH" | "WRONGPASS" | "NOPERM" => Answer::Denied(text),
                 _ => Answer::Error(text),
             }

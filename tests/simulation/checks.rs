@@ -22,6 +22,8 @@ const MIB: u64 = 1 << 20;
 pub struct Checks {
     /// What was violated: number and circumstances.
     pub violations: Vec<String>,
+    /// A Redis without a hive has copied a stranger: nothing can be demanded of this run any more.
+    pub spoiled: bool,
     /// Full syncs begun.
     pub full_syncs: u64,
     /// Every hive there ever was: host, life, node, incarnation.
@@ -59,6 +61,9 @@ impl Checks {
 
 impl World {
     pub fn violated(&mut self, what: &str, host: usize, how: impl FnOnce() -> String) {
+        if self.checks.spoiled {
+            return;
+        }
         let text = format!("{what} at {}: {}", name(host), how());
         self.tell(host, || format!("VIOLATED {text}"));
         self.checks.violations.push(text);
@@ -205,6 +210,8 @@ impl World {
             if self.hosts[host].hive.as_ref().is_some_and(|hive| !hive.frozen) {
                 self.violated("INV-27", host, || "copies a stranger's data".into());
             }
+            // From then on the stranger's data are data of this hive, for all anybody can tell.
+            self.checks.spoiled = true;
             return;
         }
         let redis = &self.hosts[host].redis;
