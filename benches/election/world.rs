@@ -76,6 +76,8 @@ struct Host {
     /// When a wake is under way for.
     wakes_at: Micros,
     linked: Vec<bool>,
+    /// When the last frame to each of the others arrives.
+    arrived: Vec<Micros>,
     wanted: Vec<NodeId>,
     watch: Option<Master>,
     order_no: u32,
@@ -126,6 +128,7 @@ impl World {
                 busy_until: 0,
                 wakes_at: 0,
                 linked: vec![false; hosts],
+                arrived: vec![0; hosts],
                 wanted: Vec::new(),
                 watch: None,
                 order_no: 0,
@@ -382,9 +385,12 @@ impl World {
 
     fn post(&mut self, from: usize, to: usize, took: Micros, bytes: &Bytes) {
         if from != to && self.hosts[from].linked[to] {
-            let delay = NETWORK - 50 + self.below(100);
+            let delay = took + NETWORK - 50 + self.below(100);
+            // A link keeps the order of its frames.
+            let arrives = (self.now + delay).max(self.hosts[from].arrived[to]);
+            self.hosts[from].arrived[to] = arrives;
             let bytes = bytes.clone();
-            self.input(took + delay, to, Waiting::Bytes { from, bytes });
+            self.input(arrives - self.now, to, Waiting::Bytes { from, bytes });
         }
     }
 
