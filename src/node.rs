@@ -27,7 +27,7 @@ const INPUTS: usize = 1024;
 /// A stopping hive keeps accepting for so long: Services take a while to leave it out.
 const STILL_ACCEPTING: Duration = Duration::from_secs(5);
 /// `/status` is renewed at most this often.
-const SHOW_EVERY: Duration = Duration::from_millis(50);
+const SHOW_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs the sidecar until it is told to stop by SIGTERM or SIGINT; a second one ends it at once.
 ///
@@ -254,14 +254,14 @@ impl Node {
     }
 
     fn show(&mut self) {
+        if self.status_at.elapsed() < SHOW_EVERY && self.status_at != self.origin {
+            return;
+        }
         let view = self.core.view();
         let current = view.copy.filter(|copy| copy.current).map(|copy| copy.passport.run_id);
         if current.is_some() && current != self.current_run {
             self.current_run = current;
             self.redis.serve_stale();
-        }
-        if self.status_at.elapsed() < SHOW_EVERY && self.status_at != self.origin {
-            return;
         }
         self.status_at = Instant::now();
         let status = self.shown.status(show::Sources {

@@ -1,7 +1,7 @@
-//! ELECTION 4.2, 4.4 and 4.9: the question whether there is a leader, and who claims when there is none.
+//! ELECTION 4.2 and 4.4: the question whether there is a leader, and who is best when there is none.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,8 +9,7 @@ use core::cmp::Ordering;
 use core::time::Duration;
 
 use super::copies::{Standing, rank};
-use super::frame::{Claim, Denial, DenialReason, Message, Resignation, State, Withdrawal};
-use super::hearing::Peer;
+use super::frame::{Resignation, State};
 use super::io::{Action, ReportKind};
 use super::succession::Claiming;
 use super::types::{CopyState, Incarnation, NodeId, RedisRole, Route, Time, Wall};
@@ -18,11 +17,6 @@ use super::{Core, Role};
 
 /// A load that stands still for so long is not waited for (2.2).
 const LOAD_STALLED: Duration = Duration::from_secs(10);
-/// A hive whose promotion failed does not claim again before this, even if nobody else can.
-const FAILED_PAUSE: Duration = Duration::from_secs(5);
-
-/// More vetoes than hives are not kept.
-const VETOES_MAX: usize = 256;
 
 /// A hive without a leader.
 #[derive(Debug)]
@@ -36,82 +30,20 @@ pub(super) struct Candidate {
     /// The next state frame asks for an answer.
     pub asking: bool,
     /// The answers of Redis servers are in (4.3), or were waited for long enough.
-    looked: bool,
+    pub looked: bool,
     /// Since when a better candidate is waited for.
-    better: Option<(NodeId, Time)>,
+    pub better: Option<(NodeId, Time)>,
     /// Hives that did not answer or did not claim, with the frame number they have to hear first.
-    left_out: BTreeMap<NodeId, u64>,
+    pub left_out: BTreeMap<NodeId, u64>,
     /// Not before.
-    retry: Option<Time>,
+    pub retry: Option<Time>,
     /// Peers that refused a claim because they have this leader (4.2).
-    vetoes: Vec<(NodeId, NodeId, Incarnation)>,
+    pub vetoes: Vec<(NodeId, NodeId, Incarnation)>,
     /// The claim that is out.
     pub claim: Option<Claiming>,
 }
 
 impl Core {
-    /// 4.9: a starting hive leaves its Redis as it is and holds, until it knows where the others are.
-    pub(super) fn starting_turn(&mut self, out: &mut Vec<Action>) {
-        if self.follow_somebody(out) {
-            return;
-        }
-        self.probe_all(self.woke.max(self.now() - self.set.heartbeat * 2), out);
-        let (now, woke) = (self.now(), self.woke);
-        let heard = |node| self.peers.heard(node, now).is_some_and(|peer| self.heard_awake(peer));
-        let timeout = self.set.peer_timeout;
-        let late = now.since(woke) >= timeout;
-        let told = self.peers.states(now).any(|(_, peer, state)| {
-            self.heard_awake(peer) && state.role != super::HiveRole::Starting
-        });
-        // Who only slept knew its hive: it waits for DNS, but not for ever.
-        let slept = woke > self.started && late;
-        if !self.roster.answered && !told && !slept {
-            return self.warn(String::from("starting: DNS has not answered yet"), out);
-        }
-        let named = self.redis_names_are_settled();
-        let redis = self.local.passport.is_some() || self.local.gone;
-        if self.roster.settled(heard, timeout, now) && (named || late) && (redis || late) {
-            self.become_candidate(String::from("started"), out);
-        }
-    }
-
-    /// Whether a peer was heard since the end of the last sleep: not by what had piled up meanwhile,
-    /// but by a frame that answers, or by one that came a while later.
-    pub(super) fn heard_awake(&self, peer: &Peer) -> bool {
-        let Some(state) = &peer.state else { return false };
-        let answers = self.peers.echo(state).is_some_and(|echo| echo >= self.woke_number);
-        let slept = self.woke > self.started;
-        peer.received >= self.woke
-            && (!slept || answers || peer.received >= self.woke + self.set.heartbeat)
-    }
-
-    /// 3, 4.9: who slept longer than the peer timeout knows as little as who has just started.
-    pub(super) fn start_anew(&mut self, out: &mut Vec<Action>) {
-        self.woke = self.now();
-        self.woke_number = self.number + 1;
-        self.lost_at = self.woke;
-        self.roster.woke(self.woke);
-        self.role = Role::Starting;
-        self.answer_due = true;
-        self.set_route(Route::Hold, out);
-        out.push(Action::Resolve);
-    }
-
-    /// 4.9: the addresses the own Redis names were heard, refused, or asked for long enough.
-    fn redis_names_are_settled(&self) -> bool {
-        let upstream = self.local.passport.and_then(|(passport, _)| passport.upstream);
-        let named = upstream.filter(|addr| *addr != super::RedisAddr::PARKED);
-        named.is_none_or(|addr| {
-            let now = self.now();
-            let heard = |s: &State| s.redis == Some(addr);
-            self.peers.states(now).any(|(_, _, state)| heard(state))
-                || self
-                    .look
-                    .at(addr, now)
-                    .is_some_and(|answer| answer.view == super::RedisView::Gone)
-        })
-    }
-
     /// Enters the campaign. Routes and copies stay as they are.
     pub(super) fn become_candidate(&mut self, why: String, out: &mut Vec<Action>) {
         let now = self.now();
@@ -198,22 +130,6 @@ impl Core {
         if gone {
             self.set_route(Route::Hold, out);
         }
-    }
-
-    /// 4.2: whether a peer that refused a claim for its leader's sake still says that it has it.
-    fn vetoed(&mut self, now: Time) -> bool {
-        let Role::Candidate(candidate) = &mut self.role else { return false };
-        let peers = &self.peers;
-        candidate.vetoes.retain(|(denier, leader, incarnation)| {
-            let state = peers.heard(*denier, now).and_then(|peer| peer.state.as_ref());
-            let follows = state.filter(|_| peers.reaches(*denier, now)).and_then(|s| s.follows);
-            follows.is_some_and(|follows| {
-                let leadership = follows.leadership;
-                leadership.leader == *leader && leadership.incarnation == *incarnation
-            })
-        });
-        let left_out = &candidate.left_out;
-        candidate.vetoes.iter().any(|(denier, _, _)| !left_out.contains_key(denier))
     }
 
     /// 4.3: keeps asking the Redis servers in question; the first round is waited for.
@@ -336,16 +252,6 @@ impl Core {
         above.max_by(|a, b| rank(&reach, a, b, &self.set.ablation))
     }
 
-    /// A better candidate that claims is not one that does not: its time begins anew.
-    pub(super) fn note_claim(&mut self, from: NodeId, now: Time) {
-        if let Role::Candidate(candidate) = &mut self.role
-            && let Some((node, since)) = &mut candidate.better
-            && *node == from
-        {
-            *since = now;
-        }
-    }
-
     fn wait_for(&mut self, best: Standing, now: Time, out: &mut Vec<Action>) {
         let patience = self.patience(&best, now);
         let Role::Candidate(candidate) = &mut self.role else { return };
@@ -419,109 +325,6 @@ impl Core {
             }
             Some(standing_of(node, state, peer.state.as_ref()?.since.unwrap_or_default()))
         })
-    }
-
-    /// Whether this hive can lead at all: as regent, with a complete copy, or with the first one (2.7).
-    fn may_claim(&self) -> Result<(), String> {
-        if self.living().is_some() {
-            return Ok(());
-        }
-        if self.set.witness {
-            return Err(String::from("no hive with a copy is in reach"));
-        }
-        let failed = self.failed_promotion.is_some_and(|at| self.now().since(at) < FAILED_PAUSE);
-        if failed {
-            return Err(String::from("the local Redis could not be promoted a moment ago"));
-        }
-        let Some(copy) = self.local.copy().filter(|_| self.local.answers) else {
-            return Err(String::from("the local Redis does not answer and nobody else can lead"));
-        };
-        match copy.state {
-            CopyState::Complete => Ok(()),
-            CopyState::Coming => Err(String::from("the local Redis is loading its copy")),
-            CopyState::Blank => self.may_bootstrap(),
-        }
-    }
-
-    /// 4.4: claims the highest epoch seen + 1 from everybody in reach.
-    fn claim(&mut self, out: &mut Vec<Action>) {
-        let now = self.now();
-        let epoch = self.epoch.max(self.bound).next();
-        if epoch >= super::Epoch::MAX {
-            return self.warn(String::from("no epoch is left"), out);
-        }
-        let living = self.living();
-        let Role::Candidate(candidate) = &mut self.role else { return };
-        let reachable = self.peers.reachable(now).map(|(node, _, _)| node);
-        let asked: BTreeSet<NodeId> =
-            reachable.filter(|node| !candidate.left_out.contains_key(node)).collect();
-        let claim = Claim { epoch, since: candidate.since, copy: self.local.copy(), living };
-        candidate.claim = Some(Claiming::new(claim, asked.clone(), now));
-        (self.epoch, self.bound) = (epoch, epoch);
-        let what = match living {
-            Some(living) => format!("claims to lead for the living master {}", living.master.addr),
-            None => format!("claims to lead with its own copy; asking {} hives", asked.len()),
-        };
-        self.report(ReportKind::Claim, epoch, what, out);
-        for node in asked {
-            self.send(node, Message::Claim(claim), out);
-        }
-        self.pursue_claim(out);
-    }
-
-    /// Takes the running claim back, if there is one.
-    pub(super) fn withdraw(&mut self, in_favour: Option<NodeId>, out: &mut Vec<Action>) {
-        let Role::Candidate(candidate) = &mut self.role else { return };
-        let Some(claiming) = candidate.claim.take() else { return };
-        if claiming.may_have_fenced() {
-            out.push(Action::LiftFence);
-        }
-        let epoch = claiming.claim.epoch;
-        for node in claiming.asked {
-            self.send(node, Message::Withdrawal(Withdrawal { epoch, in_favour }), out);
-        }
-    }
-
-    /// Takes the claim back for a reason, and tries again a little later.
-    pub(super) fn give_up_claim(
-        &mut self,
-        reason: String,
-        in_favour: Option<NodeId>,
-        out: &mut Vec<Action>,
-    ) {
-        let epoch = self.bound;
-        self.withdraw(in_favour, out);
-        self.report(ReportKind::Withdrawn, epoch, reason, out);
-        let wait = self.jitter();
-        let now = self.now();
-        if let Role::Candidate(candidate) = &mut self.role {
-            candidate.retry = Some(now + wait);
-            candidate.better = in_favour.map(|node| (node, now));
-        }
-    }
-
-    /// A claim was refused.
-    pub(super) fn record_denial(&mut self, from: NodeId, denial: Denial) {
-        match denial.reason {
-            DenialReason::Epoch(epoch) => self.see_epoch(epoch),
-            DenialReason::HasLeader(leadership) => self.see_epoch(leadership.epoch),
-            DenialReason::Living(living) => self.see_epoch(living.epoch),
-            DenialReason::Promised(promise) => self.see_epoch(promise.epoch),
-            DenialReason::Better(_) | DenialReason::NotReady => {}
-        }
-        if let Role::Candidate(candidate) = &mut self.role
-            && let Some(claiming) = &mut candidate.claim
-            && claiming.claim.epoch == denial.epoch
-            && claiming.asked.contains(&from)
-        {
-            claiming.denied = Some((from, denial.reason));
-            if let DenialReason::HasLeader(leadership) = denial.reason {
-                let veto = (from, leadership.leader, leadership.incarnation);
-                if !candidate.vetoes.contains(&veto) && candidate.vetoes.len() < VETOES_MAX {
-                    candidate.vetoes.push(veto);
-                }
-            }
-        }
     }
 
     /// 4.8: gives up a leadership and joins as a candidate.

@@ -104,8 +104,13 @@ pub fn rank(reach: &Reach, a: &Standing, b: &Standing, ablation: &Ablation) -> O
             holds(a).cmp(&holds(b))
         }
     };
+    let holds = |s: &Standing| s.copy.is_some_and(|copy| copy.state != CopyState::Blank);
     a.living
         .cmp(&b.living)
+        // One that failed to promote its copy still ranks before those that have none.
+        .then_with(|| {
+            if ablation.ignore_passports { Ordering::Equal } else { holds(a).cmp(&holds(b)) }
+        })
         .then_with(|| b.last.cmp(&a.last))
         .then_with(data)
         .then_with(|| version(b).cmp(&version(a)))

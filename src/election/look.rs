@@ -164,12 +164,26 @@ impl Core {
 
     /// Whether the search of a campaign that began then has given what it can.
     pub(super) fn looked_for_campaign(&self, began: Time) -> bool {
-        let known = |addr| self.look.answered(addr, began) || self.was_silent(addr, began);
-        self.targets().into_iter().all(known)
+        let lately = began - self.set.heartbeat * 2;
+        let replicas: BTreeSet<RedisAddr> = self
+            .peers
+            .states(self.now())
+            .filter(|(_, peer, state)| {
+                let replica = |copy: Copy| copy.passport.role == RedisRole::Replica;
+                peer.received >= lately && state.copy.is_some_and(replica)
+            })
+            .filter_map(|(_, _, state)| state.redis)
+            .collect();
+        // A replica whose hive is heard is no living master: its answer is not waited for.
+        self.targets().into_iter().all(|addr| {
+            self.look.answered(addr, began)
+                || self.was_silent(addr, began)
+                || replicas.contains(&addr)
+        })
     }
 
     fn early(&self, began: Time) -> Time {
-        began - self.set.election_timeout * 2
+        began - self.set.election_timeout * 3
     }
 
     fn was_silent(&self, addr: RedisAddr, began: Time) -> bool {

@@ -66,13 +66,21 @@ impl Core {
         if self.local.replicates(master.addr) {
             return None;
         }
-        if self.guarded_from(master) {
+        if self.guarded_from(master) || !self.is_met(master) {
             return None;
         }
         // 2.5: a master that has keys and no backlog must not lose its count: parking makes one.
         let uncounted =
             passport.role == RedisRole::Master && passport.keys > 0 && !passport.backlog;
         Some(if uncounted { RedisOrder::Park } else { RedisOrder::Follow(master.addr) })
+    }
+
+    /// 2.10: whether that very run answers at the master's address. An announcement may be older than
+    /// the stranger who has the address by now.
+    fn is_met(&self, master: &Master) -> bool {
+        self.watched.as_ref().is_some_and(|watched| {
+            watched.master.run_id == master.run_id && watched.passport.is_some() && !watched.gone
+        })
     }
 
     /// 2.8: no complete copy is pointed at a copy of another root that has less data.
