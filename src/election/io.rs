@@ -37,7 +37,7 @@ pub enum Input {
     Frame(Box<Frame>),
     /// What the connection to the local Redis says: at every change, and every heartbeat.
     Redis(RedisView),
-    /// What the identified connection to the watched master says: at every change, and every heartbeat.
+    /// What the identified connection to the watched master says: at every change, and every other heartbeat.
     Watched {
         /// The master watched.
         addr: RedisAddr,

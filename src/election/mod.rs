@@ -161,7 +161,7 @@ pub struct Core {
 pub struct View {
     /// The role.
     pub role: HiveRole,
-    /// The highest epoch seen.
+    /// That of the leadership; without one the highest seen.
     pub epoch: Epoch,
     /// What it follows or leads.
     pub leadership: Option<Leadership>,

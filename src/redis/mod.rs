@@ -104,7 +104,7 @@ impl Redis {
     }
 
     /// Keeps an identified connection to this master and to no other; `Input::Watched` tells what is
-    /// seen. Another run at the same address is reported, not judged.
+    /// seen, every other heartbeat and at every change. Another run at the same address is reported, not judged.
     pub fn watch(&self, master: Option<Master>) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(addr) = master.map(|master| master.addr) else {
@@ -118,7 +118,8 @@ impl Redis {
         let dialer = dialer(&self.settings, addr.into(), "watch-");
         let keeper = Keeper::new(
             dialer,
-            self.settings.heartbeat,
+            // Its end is seen at once anyway; asking half as often halves what it costs when idle.
+            self.settings.heartbeat * 2,
             Charge::Watched(addr),
             self.inputs.clone(),
             receiver,
