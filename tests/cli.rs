@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis_hive::cli::dev::launch::BOOT_FENCE;
 use redis_hive::http::{self, Http, Status};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -131,6 +132,8 @@ impl Redis {
             Command::new(server)
                 .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"])
                 .arg(&dir)
+                // `check` compares maxclients with what a hive needs.
+                .args(["--loglevel", "warning", "--maxclients", "10064"])
                 .args(flags)
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -157,30 +160,6 @@ impl Drop for Redis {
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
-
-const FENCED: [&str; 21] = [
-    "--replicaof",
-    "127.0.0.1",
-    "1",
-    "--replica-serve-stale-data",
-    "no",
-    "--save",
-    "",
-    "--appendonly",
-    "no",
-    "--repl-diskless-sync",
-    "yes",
-    "--repl-diskless-sync-delay",
-    "0",
-    "--repl-backlog-ttl",
-    "0",
-    "--rdb-del-sync-files",
-    "yes",
-    "--loglevel",
-    "warning",
-    "--maxclients",
-    "10064",
-];
 
 /// `check` against this Redis, with free ports and a DNS that lists one peer beside us.
 async fn check(redis: &str, more: &[&str], env: &[(&str, &str)]) -> Ran {
@@ -212,7 +191,7 @@ async fn check(redis: &str, more: &[&str], env: &[(&str, &str)]) -> Ran {
 
 #[tokio::test]
 async fn check_finds_nothing_wrong_with_a_fenced_redis() {
-    let redis = Redis::start(&FENCED).await;
+    let redis = Redis::start(&BOOT_FENCE).await;
     let ran = check(&redis.addr, &[], &[]).await;
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("peers.test. lists 2 addresses"), "{}", ran.out);
@@ -232,7 +211,7 @@ async fn check_misses_the_boot_fence_and_the_settings() {
 
 #[tokio::test]
 async fn check_tells_a_missing_and_a_wrong_password() {
-    let redis = Redis::start(&[FENCED.as_slice(), &["--requirepass", "right"]].concat()).await;
+    let redis = Redis::start(&[BOOT_FENCE.as_slice(), &["--requirepass", "right"]].concat()).await;
     let none = check(&redis.addr, &[], &[]).await;
     assert_eq!(none.code, Some(1));
     assert!(none.out.contains("demands a password"), "{}", none.out);
@@ -252,7 +231,7 @@ async fn check_tells_a_missing_and_a_wrong_password() {
 #[tokio::test]
 async fn check_names_what_an_acl_user_may_not_do() {
     let user = ["--user", "hive", "on", ">pass", "~*", "&*", "+@all", "-replicaof", "-slaveof"];
-    let redis = Redis::start(&[FENCED.as_slice(), &user].concat()).await;
+    let redis = Redis::start(&[BOOT_FENCE.as_slice(), &user].concat()).await;
     let password = [("HIVE_REDIS_PASSWORD", "pass")];
     let ran = check(&redis.addr, &["--redis-username=hive"], &password).await;
     assert_eq!(ran.code, Some(1), "{}", ran.out);
@@ -289,7 +268,7 @@ async fn check_tells_who_is_not_there() {
 
 #[tokio::test]
 async fn check_names_a_taken_port_by_its_flag_and_knows_a_hive() {
-    let redis = Redis::start(&FENCED).await;
+    let redis = Redis::start(&BOOT_FENCE).await;
     let taken = StdListener::bind((LOCAL, 0)).expect("a free port");
     let port = taken.local_addr().expect("bound").port().to_string();
     let ran = check(&redis.addr, &["--proxy-port", &port], &[]).await;
@@ -327,7 +306,7 @@ async fn check_names_a_taken_port_by_its_flag_and_knows_a_hive() {
 
 #[tokio::test]
 async fn check_passes_on_the_warnings_of_the_settings() {
-    let redis = Redis::start(&FENCED).await;
+    let redis = Redis::start(&BOOT_FENCE).await;
     let link = [("HIVE_READ_PORT", "x"), ("HIVE_PEER_PORT", "tcp://10.0.0.1:6390")];
     let ran = hive(&["check", "--peer=127.0.0.9", "--redis", &redis.addr], &link).await;
     assert!(ran.out.contains("HIVE_PEER_PORT=tcp://10.0.0.1:6390"), "{}{}", ran.out, ran.err);

@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+/// The flags every Redis of a hive is started with.
+pub use redis_hive::cli::dev::launch::BOOT_FENCE as BOOT_FLAGS;
 use redis_hive::election::{Passport, RedisAddr};
 use redis_hive::redis::Info;
 
@@ -17,27 +19,6 @@ use redis_hive::redis::Info;
 pub const PORT: u16 = 6379;
 /// The longest that any step of a test may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The boot fence and the replication settings every Redis of a hive is started with.
-pub const BOOT_FLAGS: [&str; 17] = [
-    "--replicaof",
-    "127.0.0.1",
-    "1",
-    "--replica-serve-stale-data",
-    "no",
-    "--save",
-    "",
-    "--appendonly",
-    "no",
-    "--repl-diskless-sync",
-    "yes",
-    "--repl-diskless-sync-delay",
-    "0",
-    "--repl-backlog-ttl",
-    "0",
-    "--rdb-del-sync-files",
-    "yes",
-];
 
 /// [`BOOT_FLAGS`] without `--replica-serve-stale-data no` on 6.2, where it costs replicas of a fenced
 /// server their backlog.

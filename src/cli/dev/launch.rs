@@ -72,8 +72,8 @@ impl Options {
     }
 }
 
-/// What every Redis is started with, so that it can never be a master by accident.
-const BOOT_FENCE: [&str; 19] = [
+/// The flags every Redis of a hive is started with, so that it can never be a master by accident.
+pub const BOOT_FENCE: [&str; 17] = [
     "--replicaof",
     "127.0.0.1",
     "1",
@@ -91,8 +91,6 @@ const BOOT_FENCE: [&str; 19] = [
     "0",
     "--rdb-del-sync-files",
     "yes",
-    "--daemonize",
-    "no",
 ];
 
 /// Finds `redis-server`, else `valkey-server`, in PATH.
