@@ -317,13 +317,13 @@ impl Core {
     /// The hives in reach that could be elected.
     fn contenders(&self) -> impl Iterator<Item = Standing> {
         let now = self.now();
-        self.peers.reachable(now).filter_map(move |(node, peer, state)| {
+        self.peers.reachable(now).filter_map(|(node, _, state)| {
             let holds = state.copy.is_some_and(|copy| copy.state != CopyState::Blank);
             let starting = state.role == super::HiveRole::Starting;
             if !Core::leaderless(state) || state.stopping || (starting && !holds) {
                 return None;
             }
-            Some(standing_of(node, state, peer.state.as_ref()?.since.unwrap_or_default()))
+            Some(standing_of(node, state))
         })
     }
 
@@ -365,13 +365,13 @@ impl Core {
 }
 
 /// What a peer brings into the election, by its state.
-pub(super) fn standing_of(node: NodeId, state: &State, since: Wall) -> Standing {
+fn standing_of(node: NodeId, state: &State) -> Standing {
     Standing {
         node,
         living: state.living.is_some(),
         last: state.failed_promotion || state.stopping || state.witness || !state.redis_answers,
         copy: state.copy,
         priority: state.priority,
-        since,
+        since: state.since.unwrap_or_default(),
     }
 }

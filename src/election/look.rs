@@ -134,9 +134,14 @@ impl Core {
 
     /// Asks every target that has no answer younger than `after`.
     pub(super) fn probe_all(&mut self, after: Time, out: &mut Vec<Action>) {
+        self.probe_each(|_, _| after, out);
+    }
+
+    fn probe_each(&mut self, after: impl Fn(&Core, RedisAddr) -> Time, out: &mut Vec<Action>) {
         let (now, targets, bar) = (self.now(), self.targets(), self.best_copy(None));
         self.look.keep(&targets);
         for addr in targets {
+            let after = after(self, addr);
             self.look.want(addr, after, now, bar, out);
         }
     }
@@ -153,13 +158,11 @@ impl Core {
     /// Asks what is not known since the campaign began. That nobody answered a little earlier, when
     /// the leader was silent already, counts as well: silence costs the whole election timeout.
     pub(super) fn probe_for_campaign(&mut self, began: Time, out: &mut Vec<Action>) {
-        let (now, targets, bar) = (self.now(), self.targets(), self.best_copy(None));
-        let again = now - self.set.heartbeat * 2;
-        self.look.keep(&targets);
-        for addr in targets {
-            let after = if self.was_silent(addr, began) { self.early(began) } else { began };
-            self.look.want(addr, after.max(again), now, bar, out);
-        }
+        let again = self.now() - self.set.heartbeat * 2;
+        let after = |core: &Core, addr| {
+            if core.was_silent(addr, began) { core.early(began) } else { began }.max(again)
+        };
+        self.probe_each(after, out);
     }
 
     /// Whether the search of a campaign that began then has given what it can.

@@ -34,19 +34,12 @@ pub(super) struct Roster {
     pub answered: bool,
     /// The newest full answer lists this hive.
     lists_me: bool,
-    told: Vec<NodeId>,
 }
 
 impl Roster {
     pub fn new(me: NodeId, fixed: &[NodeId], service: bool, now: Time) -> Roster {
-        let mut roster = Roster {
-            me,
-            map: BTreeMap::new(),
-            service,
-            answered: !service,
-            lists_me: !service,
-            told: Vec::new(),
-        };
+        let mut roster =
+            Roster { me, map: BTreeMap::new(), service, answered: !service, lists_me: !service };
         for &node in fixed.iter().filter(|node| **node != me) {
             let address = roster.entry(node, now);
             if let Some(address) = address {
@@ -95,9 +88,7 @@ impl Roster {
     /// The hives that reachable peers hear: they are dialled too, whatever DNS says.
     pub fn told(&mut self, nodes: impl Iterator<Item = NodeId>, now: Time) {
         self.map.values_mut().for_each(|address| address.told = false);
-        self.told.clear();
-        self.told.extend(nodes);
-        for node in core::mem::take(&mut self.told) {
+        for node in nodes {
             if node != self.me
                 && let Some(address) = self.entry(node, now)
             {

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use core::cmp::{Ordering, Reverse};
 use core::time::Duration;
 
-use super::copies::weight_of;
 use super::frame::{FactSheet, Resignation};
 use super::io::{Action, ReportKind};
 use super::types::{CopyState, Leadership, NodeId, Route, Time};
@@ -119,7 +118,6 @@ impl Core {
             offset: copy.offset,
             since: leader.since,
         };
-        debug_assert_eq!(weight_of(&copy.passport), (dataset_bytes >> 20, keys));
         if let Role::Leading(leader) = &mut self.role {
             leader.sheets.retain(|(sheet, _)| sheet.against != rival.leader);
             leader.sheets.push((sheet, now));
