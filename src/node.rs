@@ -215,10 +215,16 @@ impl Node {
                 self.shown.routed(&route);
                 self.proxy.route(id, route);
             }
-            Action::Redis { id, run_id, order } => {
-                tracing::debug!(?order, "order to the local Redis");
-                self.redis.order(id, run_id, order);
+            Action::Redis { id, at, run_id, order } => {
+                tracing::debug!(?at, ?order, "order to a Redis");
+                self.redis.order(id, at, run_id, order);
             }
+            Action::MinReplicas { at, run_id, replicas } => {
+                self.redis.min_replicas(at, run_id, replicas);
+            }
+            Action::AskTended { addr, node } => self.redis.ask_tended(addr, node),
+            Action::Lease(until) => self.proxy.lease(until),
+            Action::Answer { .. } => {}
             Action::Watch(master) => self.redis.watch(master),
             Action::Fence { master, to } => {
                 tracing::warn!(master = %master.addr, "the old master is silent: a fence is left at it");
@@ -358,6 +364,10 @@ fn core_settings(config: &Config, me: NodeId, incarnation: Incarnation) -> Setti
         redis_timeout: timing.redis_timeout,
         election_timeout: timing.election_timeout,
         bootstrap_timeout: timing.bootstrap_timeout,
+        last_copy_timeout: Duration::from_secs(60),
+        quorum: 1,
+        min_replicas: 0,
+        rescue: false,
         seed: random(),
         ablation: Default::default(),
     }
@@ -371,7 +381,13 @@ fn random() -> u64 {
 
 fn clocks(origin: Instant) -> Clocks {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Clocks { now: Time(origin.elapsed().as_micros() as u64), wall: Wall(wall.as_millis() as u64) }
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let boot = boot.tv_sec as u64 * 1_000_000 + boot.tv_nsec as u64 / 1_000;
+    Clocks {
+        now: Time(origin.elapsed().as_micros() as u64),
+        boot: Time(boot),
+        wall: Wall(wall.as_millis() as u64),
+    }
 }
 
 /// Whether clients are let through.

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use redis_hive::election::Input;
-use redis_hive::election::{Id, Master, OrderError, Passport, RedisOrder, RedisRole, RedisView};
+use redis_hive::election::{
+    Id, Master, OrderError, Passport, RedisOrder, RedisRole, RedisView, Target,
+};
 use redis_hive::redis::{BootFence, RedisSettings};
 use secrecy::SecretString;
 use support::room::{Relay, Room, Stranger, settings, soon};
@@ -62,11 +64,11 @@ async fn sees_a_load_a_link_and_its_loss() {
     servers::make_a_copy_slow(&master, &replica);
     let mut room = Room::at(replica.addr);
     let run_id = room.up("the replica", |_| true).await.run_id;
-    room.redis.order(1, run_id, RedisOrder::Follow(master.addr));
+    room.redis.order(1, Target::Own, run_id, RedisOrder::Follow(master.addr));
     assert_eq!(room.done(1).await.expect("it follows").upstream, Some(master.addr));
     room.up("a load", |it| it.loading).await;
     // An order to a loading Redis is repeated until it is taken.
-    room.redis.order(2, run_id, RedisOrder::Follow(master.addr));
+    room.redis.order(2, Target::Own, run_id, RedisOrder::Follow(master.addr));
     assert!(!room.done(2).await.expect("it follows").loading);
     room.up("the link", |it| it.link_up && it.keys == 100 && it.backlog).await;
     master.kill();
@@ -81,7 +83,7 @@ async fn a_stopped_server_is_silent_and_not_gone() {
     let run_id = room.up("the server", |_| true).await.run_id;
     server.freeze();
     room.view(RedisView::Silent).await;
-    room.redis.order(1, run_id, PROMOTE);
+    room.redis.order(1, Target::Own, run_id, PROMOTE);
     assert_eq!(room.done(1).await, Err(OrderError::Silent));
     room.view(RedisView::Silent).await;
     server.thaw();
@@ -105,8 +107,8 @@ async fn a_busy_server_is_busy_and_takes_its_order_when_it_can() {
         let _ = send(&mut client, &["EVAL", "while true do end", "0"]);
     });
     room.view(RedisView::Busy).await;
-    room.redis.order(1, run_id, RedisOrder::Follow(unused_address()));
-    room.redis.order(2, run_id, RedisOrder::Park);
+    room.redis.order(1, Target::Own, run_id, RedisOrder::Follow(unused_address()));
+    room.redis.order(2, Target::Own, run_id, RedisOrder::Park);
     for _ in 0..3 {
         room.view(RedisView::Busy).await;
     }
@@ -147,14 +149,14 @@ async fn orders_go_to_the_run_that_is_meant() {
     let mut server = Server::fenced(&binary);
     let mut room = Room::at(server.addr);
     let old = room.up("the server", |_| true).await.run_id;
-    room.redis.order(1, Id([9; 20]), PROMOTE);
+    room.redis.order(1, Target::Own, Id([9; 20]), PROMOTE);
     assert_eq!(room.done(1).await, Err(OrderError::OtherRun));
     server.kill();
     room.view(RedisView::Gone).await;
-    room.redis.order(2, old, PROMOTE);
+    room.redis.order(2, Target::Own, old, PROMOTE);
     assert_eq!(room.done(2).await, Err(OrderError::Gone));
     server.revive();
-    room.redis.order(3, old, PROMOTE);
+    room.redis.order(3, Target::Own, old, PROMOTE);
     assert_eq!(room.done(3).await, Err(OrderError::OtherRun));
     assert!(server.passport().parked(), "nothing was done");
 }
@@ -167,7 +169,7 @@ async fn a_blank_server_is_promoted_so_that_its_writes_count() {
         let mut room = Room::at(server.addr);
         let run_id = room.up("the server", |_| true).await.run_id;
         let asked = Instant::now();
-        room.redis.order(1, run_id, RedisOrder::Promote { first: true });
+        room.redis.order(1, Target::Own, run_id, RedisOrder::Promote { first: true });
         let passport = room.done(1).await.expect("it is promoted");
         assert!(asked.elapsed() < Duration::from_millis(400), "{name}: {:?}", asked.elapsed());
         assert_eq!((passport.role, passport.backlog), (RedisRole::Master, true), "{name}");
@@ -176,10 +178,10 @@ async fn a_blank_server_is_promoted_so_that_its_writes_count() {
         assert!(counted.offset > passport.offset, "{name}");
         assert_eq!(counted.replid, passport.replid, "{name}: the replid was final");
 
-        room.redis.order(2, run_id, RedisOrder::Park);
+        room.redis.order(2, Target::Own, run_id, RedisOrder::Park);
         let parked = room.done(2).await.expect("it is parked");
         assert!(parked.parked() && parked.backlog && parked.keys == 1, "{name}");
-        room.redis.order(3, run_id, PROMOTE);
+        room.redis.order(3, Target::Own, run_id, PROMOTE);
         let again = room.done(3).await.expect("it is promoted again");
         assert_eq!(again.replid2, parked.replid, "{name}");
     }
@@ -192,7 +194,7 @@ async fn a_master_with_keys_and_no_backlog_is_parked_with_a_backlog() {
     server.ask(&["SET", "key", "value"]);
     let mut room = Room::at(server.addr);
     let run_id = room.up("the master", |it| it.keys == 1 && !it.backlog).await.run_id;
-    room.redis.order(1, run_id, RedisOrder::Park);
+    room.redis.order(1, Target::Own, run_id, RedisOrder::Park);
     let parked = room.done(1).await.expect("it is parked");
     assert!(parked.parked() && parked.backlog);
 }
@@ -208,11 +210,11 @@ async fn a_superseded_or_unanswered_promotion_never_has_effect() {
         let mut room = Room::at(relay.addr);
         let run_id = room.up("the server", |_| true).await.run_id;
         let mut client = server.client();
-        room.redis.order(1, run_id, PROMOTE);
+        room.redis.order(1, Target::Own, run_id, PROMOTE);
         // The relay has let the question through and stopped the server before the order.
         relay.stopped(&server).await;
         if superseded {
-            room.redis.order(2, run_id, RedisOrder::Park);
+            room.redis.order(2, Target::Own, run_id, RedisOrder::Park);
             assert_eq!(room.done(2).await, Err(OrderError::Silent));
         } else {
             assert_eq!(room.done(1).await, Err(OrderError::Silent));
@@ -370,7 +372,7 @@ async fn a_wrong_password_is_told_and_the_right_one_is_used_for_replication() {
     let facts = room.facts("the run", |it| it.run_id == Some(run_id)).await;
     assert!(facts.changed.contains(&"masterauth: set".to_owned()), "{facts:?}");
     assert!(!format!("{facts:?}").contains("sesame"));
-    room.redis.order(1, run_id, RedisOrder::Promote { first: true });
+    room.redis.order(1, Target::Own, run_id, RedisOrder::Promote { first: true });
     assert!(room.done(1).await.expect("it is promoted").backlog);
     let replica = locked_server(&binary);
     replica.ask(&["CONFIG", "SET", "masterauth", "sesame"]);
@@ -390,10 +392,10 @@ async fn an_acl_user_with_few_rights_suffices_and_refusals_are_told() {
     let run_id = room.up("the server", |_| true).await.run_id;
     let facts = room.facts("the run", |it| it.run_id == Some(run_id)).await;
     assert!(facts.changed.is_empty() && facts.warnings.iter().any(|it| it.contains("NOPERM")));
-    room.redis.order(1, run_id, RedisOrder::Promote { first: true });
+    room.redis.order(1, Target::Own, run_id, RedisOrder::Promote { first: true });
     assert!(room.done(1).await.expect("it is promoted").backlog);
     server.ask(&["ACL", "SETUSER", "hive", "-replicaof"]);
-    room.redis.order(2, run_id, RedisOrder::Park);
+    room.redis.order(2, Target::Own, run_id, RedisOrder::Park);
     let refused = room.done(2).await.expect_err("no right to it");
     assert!(
         matches!(&refused, OrderError::Refused(text) if text.contains("NOPERM")),

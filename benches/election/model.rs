@@ -45,7 +45,8 @@ impl Redis {
     /// Does what it is told; `fresh` is the id of a stream that begins with it.
     pub fn obey(&mut self, order: RedisOrder, fresh: Id) {
         match order {
-            RedisOrder::Park => self.follow(RedisAddr::PARKED),
+            RedisOrder::Park | RedisOrder::Rescue => self.follow(RedisAddr::PARKED),
+            RedisOrder::PauseWrites { .. } | RedisOrder::ResumeWrites => {}
             RedisOrder::Follow(to) => self.follow(to),
             RedisOrder::Promote { first } => {
                 if self.upstream.take().is_some() {

@@ -370,6 +370,8 @@ impl World {
                     RedisOrder::Park => PARK,
                     RedisOrder::Follow(_) => FOLLOW,
                     RedisOrder::Promote { .. } => PROMOTE,
+                    RedisOrder::PauseWrites { .. } | RedisOrder::ResumeWrites => NETWORK,
+                    RedisOrder::Rescue => PARK,
                 };
                 self.after(took + span, Event::Order { host, no, id, order });
             }
@@ -380,6 +382,10 @@ impl World {
             Action::Probe(addr) => self.input(took + 2 * NETWORK, host, Waiting::Probe(addr)),
             // The dead refuse connections here: nothing is ever fenced.
             Action::Fence { .. } | Action::LiftFence | Action::Report(_) | Action::Exit => {}
+            Action::MinReplicas { .. }
+            | Action::AskTended { .. }
+            | Action::Lease(_)
+            | Action::Answer { .. } => {}
         }
     }
 
@@ -451,6 +457,10 @@ impl World {
             redis_timeout: Duration::from_secs(7),
             election_timeout: Duration::from_millis(250),
             bootstrap_timeout: Duration::from_secs(10),
+            last_copy_timeout: Duration::from_secs(60),
+            quorum: 1,
+            min_replicas: 0,
+            rescue: false,
             seed: self.next(),
             ablation: Default::default(),
         }
@@ -508,7 +518,7 @@ fn with_bytes(action: Action) -> (Action, Option<Bytes>) {
 }
 
 fn clocks(now: Micros) -> Clocks {
-    Clocks { now: Time(now), wall: Wall(1_750_000_000_000 + now / MS) }
+    Clocks { now: Time(now), boot: Time(now), wall: Wall(1_750_000_000_000 + now / MS) }
 }
 
 fn ip(host: usize) -> IpAddr {

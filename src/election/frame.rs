@@ -1,6 +1,7 @@
 //! What hives say to each other (ELECTION 4, Frames). The bytes are `peer::codec`'s affair.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::types::{
@@ -41,6 +42,8 @@ pub enum Message {
     Held(Held),
     /// Ask the leader for a planned change.
     Request(Request),
+    /// What became of a request, where the new leadership does not tell it.
+    Answer(Answer),
 }
 
 /// All that a hive tells about itself and what it knows.
@@ -287,4 +290,28 @@ pub struct Request {
     pub epoch: Epoch,
     /// The successor wished for.
     pub to: Option<NodeId>,
+}
+
+/// The answer to a [`Request`] that did not lead to a change. Since protocol 1.1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The epoch the asker had stated.
+    pub epoch: Epoch,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// In words, for people; at most 255 bytes.
+    pub reason: String,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was done.
+    Done,
+    /// It conflicts with what is: paused, another change is running, another epoch, not the leader.
+    Conflict,
+    /// Nobody is fit, or the one asked for is not, or is unknown.
+    Unfit,
+    /// It was begun and undone, or nothing was heard of it in time.
+    Failed,
 }

@@ -4,9 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use alloc::boxed::Box;
+use core::net::IpAddr;
 
-use super::frame::{Frame, Message};
-use super::types::{Epoch, Incarnation, Master, NodeId, Passport, RedisAddr, Route, RunId, Wall};
+use super::frame::{Frame, Message, Verdict};
+use super::types::{
+    Epoch, Incarnation, Master, NodeId, Passport, RedisAddr, Route, RunId, Time, Wall,
+};
 
 /// Something that happened. An input only records facts; [`Input::Tick`] decides.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,15 +59,56 @@ pub enum Input {
         /// The number given with [`Action::Route`].
         id: u64,
     },
-    /// An order to the local Redis has ended.
+    /// An order has ended.
     Done {
         /// The number given with [`Action::Redis`].
         id: u64,
         /// The passport read after the order on the same connection, or why it failed.
         outcome: Result<Passport, OrderError>,
     },
+    /// The answer to [`Action::AskTended`]; none comes while that Redis does not answer.
+    Tended {
+        /// The master asked.
+        addr: RedisAddr,
+        /// The run that answered.
+        run_id: RunId,
+        /// The hive asked about.
+        node: NodeId,
+        /// Whether it has a connection to that Redis.
+        tended: bool,
+    },
+    /// A person asks for something; [`Action::Answer`] with `token` follows, at the latest after ten seconds.
+    Ask {
+        /// Returned with the answer.
+        token: u64,
+        /// What.
+        ask: Ask,
+    },
     /// SIGTERM or SIGINT.
     Stop,
+}
+
+/// What a person may ask any hive for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A planned change of the master.
+    Switchover {
+        /// To the hive with this address; else to the best one.
+        to: Option<IpAddr>,
+    },
+    /// Observe, do not fail over.
+    Pause,
+    /// The end of that.
+    Resume,
+}
+
+/// Which Redis an order is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The local one.
+    Own,
+    /// The watched master, over the identified connection.
+    Watched,
 }
 
 /// How a dial to a peer port ended.
@@ -114,6 +158,17 @@ pub enum RedisOrder {
         /// First promotion of a blank Redis.
         first: bool,
     },
+    /// `CLIENT PAUSE ms WRITE`: writes wait, replication goes on.
+    PauseWrites {
+        /// For how long, in milliseconds.
+        ms: u32,
+    },
+    /// `CLIENT UNPAUSE`
+    ResumeWrites,
+    /// Save the copy (`--rescue-dir`), then [`RedisOrder::Park`]: a master's writes are paused first.
+    /// May take as long as the save makes progress. A save that fails is reported and does not keep
+    /// Redis from being parked.
+    Rescue,
 }
 
 /// Why an order did not succeed. The role is read again before anything else is decided.
@@ -152,11 +207,13 @@ pub enum Action {
         /// The route.
         route: Route,
     },
-    /// An order for the local Redis. Supersedes an order still out, whose connection is reset.
+    /// An order for a Redis. Supersedes an order still out at the same one, whose connection is reset.
     /// Repeated while Redis is busy or loading. [`Input::Done`] with `id` follows unless superseded.
     Redis {
         /// Returned with the outcome.
         id: u64,
+        /// Which one.
+        at: Target,
         /// The run it is meant for.
         run_id: RunId,
         /// What.
@@ -176,6 +233,35 @@ pub enum Action {
     LiftFence,
     /// Ask the Redis at this address who it is; [`Input::Probed`] follows within the election timeout.
     Probe(RedisAddr),
+    /// Set `min-replicas-to-write` of a master, and repeat it until that run has taken it. The
+    /// newest number counts.
+    MinReplicas {
+        /// Which Redis.
+        at: Target,
+        /// The run it is meant for.
+        run_id: RunId,
+        /// The number.
+        replicas: u32,
+    },
+    /// Ask the watched master whether this hive has a connection to it; [`Input::Tended`] follows.
+    AskTended {
+        /// The master.
+        addr: RedisAddr,
+        /// The hive.
+        node: NodeId,
+    },
+    /// From now on nothing is passed on by the proxies, in either direction, after this moment on the
+    /// boot-time clock; `None`: no lease. Comes before the route that it is for.
+    Lease(Option<Time>),
+    /// The answer to [`Input::Ask`].
+    Answer {
+        /// Given with the question.
+        token: u64,
+        /// What became of it.
+        verdict: Verdict,
+        /// In words, for people.
+        text: String,
+    },
     /// Something worth a line in the log and the journal.
     Report(Report),
     /// The hive has given up everything it held: the process may end once its clients are gone.
@@ -218,6 +304,10 @@ pub enum ReportKind {
     },
     /// This hive gave up its leadership.
     Resigned,
+    /// A step of a planned change, of its undoing, or of stopping (ELECTION 6).
+    Change,
+    /// Pause mode began or ended.
+    Paused,
     /// Something a person should know of.
     Warning,
 }
@@ -225,8 +315,10 @@ pub enum ReportKind {
 /// One input with the clocks at its arrival.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
-    /// Monotonic.
-    pub now: super::types::Time,
+    /// Monotonic; may stand still while the machine sleeps.
+    pub now: Time,
+    /// `CLOCK_BOOTTIME`, microseconds: runs through every sleep. Leases (ELECTION 8) count in it.
+    pub boot: Time,
     /// Wall clock.
     pub wall: Wall,
 }

@@ -37,9 +37,11 @@ mod time;
 pub mod types;
 
 pub use copies::state_of;
+pub use frame::Verdict;
 pub use frame::{Frame, Message};
 pub use io::{
-    Action, Clocks, Dialled, Input, OrderError, RedisOrder, RedisView, Report, ReportKind,
+    Action, Ask, Clocks, Dialled, Input, OrderError, RedisOrder, RedisView, Report, ReportKind,
+    Target,
 };
 pub use types::*;
 
@@ -181,6 +183,14 @@ pub struct View {
     pub master_offset: Option<u64>,
     /// When this hive last became leaderless.
     pub election_timestamp: Wall,
+    /// Pause mode is on.
+    pub paused: bool,
+    /// What is left of the lease; `None` without `--quorum` or without one.
+    pub lease: Option<Duration>,
+    /// The planned change under way, or why a stopping hive stays, for people; empty otherwise.
+    pub change: String,
+    /// This hive takes part without a Redis.
+    pub witness: bool,
 }
 
 /// What a driver shows of a peer.
@@ -298,6 +308,10 @@ impl Core {
             waiting: self.warned.clone(),
             master_offset: self.master_copy().map(|copy| copy.passport.offset),
             election_timestamp: self.leaderless_since,
+            paused: false,
+            lease: None,
+            change: String::new(),
+            witness: self.set.witness,
         }
     }
 

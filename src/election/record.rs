@@ -21,6 +21,7 @@ impl Core {
             Input::Probed { addr, view } => self.look.answer(addr, view, now),
             Input::Routed { id } => self.routed = self.routed.max(id),
             Input::Done { id, outcome } => self.record_done(id, outcome, now),
+            Input::Tended { .. } | Input::Ask { .. } => {}
             Input::Stop => self.stopping = true,
         }
     }
@@ -64,7 +65,7 @@ impl Core {
             Message::Denial(denial) => self.record_denial(from, denial),
             Message::Withdrawal(withdrawal) => self.record_withdrawal(from, withdrawal),
             Message::Order(order) => self.orders.push((from, order)),
-            Message::Hold(_) | Message::Held(_) | Message::Request(_) => {}
+            Message::Hold(_) | Message::Held(_) | Message::Request(_) | Message::Answer(_) => {}
         }
     }
 

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::io::{Action, RedisOrder};
+use super::io::{Action, RedisOrder, Target};
 use super::types::{CopyState, Master, RedisRole, Route, Time};
 use super::{Core, OrderOut, Role, Watched};
 
@@ -109,7 +109,7 @@ impl Core {
         if let RedisOrder::Follow(_) = order {
             self.note_sync();
         }
-        out.push(Action::Redis { id, run_id, order });
+        out.push(Action::Redis { id, at: Target::Own, run_id, order });
     }
 
     /// Sets the route of all proxies, if it is another one.

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn at(ms: u64) -> Clocks {
-        Clocks { now: Time(ms * 1000), wall: Wall(0) }
+        Clocks { now: Time(ms * 1000), boot: Time(0), wall: Wall(0) }
     }
 
     /// A sleep of three seconds adds 100 ms to everybody's silence, whoever calls first after it.

@@ -216,7 +216,8 @@ pub struct Passport {
     pub role: RedisRole,
     /// `loading:1` or `async_loading:1`
     pub loading: bool,
-    /// `loading_loaded_bytes` while loading, else 0: tells whether a load moves.
+    /// How far a copy has come in: `master_sync_read_bytes` while syncing, `loading_loaded_bytes`
+    /// while loading, else 0. Only tells whether it moves.
     pub loaded_bytes: u64,
     /// `repl_backlog_active:1`
     pub backlog: bool,
@@ -332,6 +333,16 @@ pub enum Route {
         /// The master's run.
         run_id: RunId,
     },
+    /// The same master, while a planned change is under way (ELECTION 6): replies pass, no request is
+    /// read, new clients wait. Sessions stay, and go on when `Forward` to the same run comes back.
+    Held {
+        /// The leadership's number.
+        epoch: Epoch,
+        /// The master's address.
+        master: RedisAddr,
+        /// The master's run.
+        run_id: RunId,
+    },
     /// Turn clients away with this reason.
     Refuse {
         /// Goes to the client behind `-MASTERDOWN `.
@@ -366,6 +377,14 @@ pub struct Settings {
     pub election_timeout: Duration,
     /// `--bootstrap-timeout`
     pub bootstrap_timeout: Duration,
+    /// `--last-copy-timeout`
+    pub last_copy_timeout: Duration,
+    /// `--quorum`: 1 means none.
+    pub quorum: u32,
+    /// `--min-replicas-to-write`
+    pub min_replicas: u32,
+    /// `--rescue-dir` is given: a diverged copy is saved before it is overwritten.
+    pub rescue: bool,
     /// Seeds the few random waits (5 to 40 ms between two claims).
     pub seed: u64,
     /// Rules switched off, to show that the simulator notices.
@@ -396,6 +415,8 @@ pub struct Ablation {
     pub no_promise_expiry: bool,
     /// 6: orders of any epoch are obeyed.
     pub no_order_epoch_check: bool,
+    /// 8: leases do not end.
+    pub no_lease: bool,
     /// Planted: an epoch is granted to everybody who asks.
     pub grant_twice: bool,
     /// Planted: data do not count in the rank.

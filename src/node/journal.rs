@@ -37,6 +37,14 @@ impl Journal {
                 tracing::info!(%epoch, reason, "claim granted");
                 return;
             }
+            ReportKind::Change => {
+                tracing::info!(%epoch, reason, "planned change");
+                return;
+            }
+            ReportKind::Paused => {
+                tracing::info!(%epoch, reason, "pause mode");
+                return;
+            }
             ReportKind::Warning => {
                 tracing::warn!(%epoch, "{reason}");
                 return;

@@ -98,7 +98,7 @@ impl Shown {
             master: leadership.map(|leadership| socket(leadership.master.addr)),
             route: match view.route {
                 Route::Hold => RouteKind::Hold,
-                Route::Forward { .. } => RouteKind::Forward,
+                Route::Forward { .. } | Route::Held { .. } => RouteKind::Forward,
                 Route::Refuse { .. } => RouteKind::Refuse,
             },
             problems: problems(&from, &redis, dns.as_ref()),

@@ -20,7 +20,7 @@ pub const MAGIC: u16 = 0x5248;
 /// The protocol's major version: hives of two majors do not talk.
 pub const MAJOR: u8 = 1;
 /// The protocol's minor version: a newer one may append fields and add kinds.
-pub const MINOR: u16 = 0;
+pub const MINOR: u16 = 1;
 /// Bytes of a frame's header.
 pub const HEADER_LEN: usize = 8;
 /// The longest body of a frame, in bytes.
@@ -52,6 +52,8 @@ pub mod kind {
     pub const HELD: u8 = 0x17;
     /// `Message::Request`
     pub const REQUEST: u8 = 0x18;
+    /// `Message::Answer`, since 1.1
+    pub const ANSWER: u8 = 0x19;
     /// Kinds below set a connection up and are never skipped, known or not.
     pub const FIRST_ELECTION: u8 = STATE;
 }
@@ -184,6 +186,7 @@ pub fn encode(frame: &Frame) -> Bytes {
         Message::Hold(it) => write::<(_, WireHold)>(kind::HOLD, 64, &(head, it.pack())),
         Message::Held(it) => write::<(_, WireHeld)>(kind::HELD, 64, &(head, it.pack())),
         Message::Request(it) => write::<(_, WireRequest)>(kind::REQUEST, 80, &(head, it.pack())),
+        Message::Answer(it) => write::<(_, WireAnswer)>(kind::ANSWER, 128, &(head, it.pack())),
     }
 }
 
@@ -279,6 +282,9 @@ fn read_message(kind: u8, body: &[u8], newer: bool) -> Result<Frame, CodecError>
         kind::HELD => read_frame::<WireHeld, _>(body, newer, |it| Ok(Message::Held(it.of()?))),
         kind::REQUEST => {
             read_frame::<WireRequest, _>(body, newer, |it| Ok(Message::Request(it.of()?)))
+        }
+        kind::ANSWER => {
+            read_frame::<WireAnswer, _>(body, newer, |it| Ok(Message::Answer(it.of()?)))
         }
         _ => Err(CodecError::Kind(kind)),
     }

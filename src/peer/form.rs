@@ -126,6 +126,26 @@ macro_rules! plain {
 plain!(bool, u16, u32, u64);
 plain!(Incarnation, Wall of u64);
 
+/// The longest text in a frame, in bytes.
+const MAX_TEXT: usize = 255;
+
+impl Wire<String> for String {
+    fn pack(&self) -> String {
+        let mut end = self.len().min(MAX_TEXT);
+        while !self.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.get(..end).unwrap_or_default().to_owned()
+    }
+
+    fn unpack(form: String) -> Result<String, CodecError> {
+        if form.len() > MAX_TEXT {
+            return Err(CodecError::Malformed("a text is too long"));
+        }
+        Ok(form)
+    }
+}
+
 impl<T: Wire<F>, F> Wire<Option<F>> for Option<T> {
     fn pack(&self) -> Option<F> {
         self.as_ref().map(T::pack)

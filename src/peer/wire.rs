@@ -144,6 +144,11 @@ wire!(
     WireRequest is Request { epoch: u64, to: Option<WireAddr> }
 );
 
+wire!(
+    /// [`Answer`], kind 0x19.
+    WireAnswer is Answer { epoch: u64, verdict: u8, reason: String }
+);
+
 wire!(WireVersion is Version { major: u16, minor: u16, patch: u16 });
 
 wire!(WirePassport is Passport {
@@ -231,6 +236,7 @@ wire!(WireHeard is Heard { node: WireAddr, incarnation: u64, number: u64 });
 wire!(WirePause is Pause { counter: u64, node: WireAddr, paused: bool });
 
 tags!(HiveRole as "role" { Starting = 1, Follower = 2, Candidate = 3, Leader = 4 });
+tags!(Verdict as "verdict" { Done = 1, Conflict = 2, Unfit = 3, Failed = 4 });
 tags!(RedisRole as "redis role" { Master = 1, Replica = 2 });
 tags!(CopyState as "copy state" { Blank = 1, Coming = 2, Complete = 3 });
 

@@ -44,7 +44,7 @@ pub(super) async fn serve(client: TcpStream, seat: Seat) {
                 continue;
             }
             Route::Forward { master, .. } => NoMaster::Silent(*master),
-            Route::Hold => NoMaster::Unknown(current.since),
+            Route::Hold | Route::Held { .. } => NoMaster::Unknown(current.since),
         };
         match hold(&client, &seat, &mut view, &mut waited).await {
             Held::Changed => {}

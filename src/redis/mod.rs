@@ -25,7 +25,7 @@ pub use connection::Endpoint;
 pub use info::{Info, InfoError, OLDEST};
 pub use settings::{BootFence, Facts};
 
-use crate::election::{Input, Master, RedisAddr, RedisOrder, RunId};
+use crate::election::{Input, Master, NodeId, RedisAddr, RedisOrder, RunId, Target};
 use connection::Dialer;
 use keeper::{ANSWER_TIMEOUT, Charge, Command, Job, Keeper, Local, Stale};
 use remote::Probes;
@@ -97,11 +97,22 @@ impl Redis {
     /// Gives the local Redis an order, if it is still the run that is meant. `Input::Done` with `id`
     /// follows, unless a newer order supersedes this one. It is repeated while Redis is busy or
     /// loading, and has failed when Redis answers nothing for a second.
-    pub fn order(&self, id: u64, run_id: RunId, order: RedisOrder) {
+    pub fn order(&self, id: u64, at: Target, run_id: RunId, order: RedisOrder) {
         let until = Instant::now() + ANSWER_TIMEOUT;
         // The keeper only ends with this handle.
-        let _ = self.local.send(Command::Order(Job { id, run_id, order, until }));
+        match at {
+            Target::Own => {
+                let _ = self.local.send(Command::Order(Job { id, run_id, order, until }));
+            }
+            Target::Watched => {}
+        }
     }
+
+    /// Sets `min-replicas-to-write` of a master, and repeats it until that run has taken it.
+    pub fn min_replicas(&self, _at: Target, _run_id: RunId, _replicas: u32) {}
+
+    /// Asks the watched master whether this hive has a connection to it; `Input::Tended` follows.
+    pub fn ask_tended(&self, _addr: RedisAddr, _node: NodeId) {}
 
     /// Keeps an identified connection to this master and to no other; `Input::Watched` tells what is
     /// seen, every other heartbeat and at every change. Another run at the same address is reported, not judged.

@@ -196,6 +196,11 @@ fn command(order: RedisOrder) -> redis::Cmd {
         RedisOrder::Park => replica_of(RedisAddr::PARKED),
         RedisOrder::Follow(addr) => replica_of(addr),
         RedisOrder::Promote { .. } => redis::cmd("REPLICAOF").arg("NO").arg("ONE").clone(),
+        RedisOrder::PauseWrites { ms } => {
+            redis::cmd("CLIENT").arg("PAUSE").arg(ms).arg("WRITE").clone()
+        }
+        RedisOrder::ResumeWrites => redis::cmd("CLIENT").arg("UNPAUSE").clone(),
+        RedisOrder::Rescue => replica_of(RedisAddr::PARKED),
     }
 }
 

@@ -145,7 +145,7 @@ impl World {
                 let delay = self.rng.between(50, 2 * MS);
                 self.after(delay, Event::Routed { host, life, id, route });
             }
-            Action::Redis { id, run_id, order } => {
+            Action::Redis { id, run_id, order, .. } => {
                 hive.order_no += 1;
                 hive.order = Some(Outstanding { id, run_id, order });
                 let no = hive.order_no;
@@ -168,6 +168,10 @@ impl World {
                 self.after(delay, Event::ProbeEnds { host, life, addr, waited: false });
             }
             Action::Report(report) => self.report(host, report),
+            Action::MinReplicas { .. }
+            | Action::AskTended { .. }
+            | Action::Lease(_)
+            | Action::Answer { .. } => {}
             Action::Exit => self.crash_hive(host),
         }
     }
@@ -316,7 +320,7 @@ pub const ONCE: u32 = 1 << 31;
 /// The run a route leads to.
 fn destination(route: &Route) -> Option<redis_hive::election::RunId> {
     match route {
-        Route::Forward { run_id, .. } => Some(*run_id),
+        Route::Forward { run_id, .. } | Route::Held { run_id, .. } => Some(*run_id),
         Route::Hold | Route::Refuse { .. } => None,
     }
 }

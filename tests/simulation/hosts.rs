@@ -166,7 +166,7 @@ impl World {
         let origin = self.hosts[host].hive.as_ref().map_or(0, |hive| hive.origin);
         let passed = if self.config.clock_stands { 0 } else { (self.now / MS) as i64 };
         let wall = 1_750_000_000_000 + passed + self.hosts[host].wall_ahead;
-        Clocks { now: Time(self.now + origin), wall: Wall(wall as u64) }
+        Clocks { now: Time(self.now + origin), boot: Time(self.now), wall: Wall(wall as u64) }
     }
 
     /// Tells DNS what is listed now.
@@ -243,6 +243,10 @@ impl World {
             redis_timeout: Duration::from_secs(7),
             election_timeout: Duration::from_millis(250),
             bootstrap_timeout: Duration::from_secs(10),
+            last_copy_timeout: Duration::from_secs(60),
+            quorum: 1,
+            min_replicas: 0,
+            rescue: false,
             seed: self.rng.next(),
             ablation: self.config.ablation,
         }

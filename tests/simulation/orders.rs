@@ -117,7 +117,8 @@ impl World {
         self.tell(host, || format!("redis executes {order:?}"));
         let life = self.hosts[host].redis.life;
         let changed = match order {
-            RedisOrder::Park => {
+            RedisOrder::PauseWrites { .. } | RedisOrder::ResumeWrites => false,
+            RedisOrder::Park | RedisOrder::Rescue => {
                 let redis = &mut self.hosts[host].redis;
                 if redis.is_master() && redis.data.keys() > 0 {
                     redis.open_backlog(&mut self.rng);
