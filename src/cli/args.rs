@@ -81,6 +81,7 @@ fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
         .map(|id| id.as_str().replace('_', "-"))
         .collect();
     let file = flags.redis_password_file.as_deref().filter(|path| !path.trim().is_empty());
+    let rescue_dir = flags.rescue_dir.as_deref().map(str::trim).filter(|path| !path.is_empty());
     Outside {
         pod_ip: std::env::var("POD_IP").ok(),
         password: std::env::var("HIVE_REDIS_PASSWORD")
@@ -88,6 +89,7 @@ fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
             .filter(|password| !password.is_empty())
             .map(SecretString::from),
         password_file: file.map(|path| read_password(Path::new(path))),
+        rescue_dir: rescue_dir.map(|path| writable(Path::new(path))),
         from_env,
         in_container: in_container(),
         cpus: std::thread::available_parallelism().map_or(0, |cpus| cpus.get()),
@@ -112,6 +114,20 @@ fn read_password(path: &Path) -> Result<SecretString, String> {
         Some(line) if !line.is_empty() => Ok(SecretString::from(line.to_owned())),
         _ => Err(format!("the first line of {shown} is empty")),
     }
+}
+
+/// Whether files can be made in this directory: one is, and it is removed again.
+fn writable(dir: &Path) -> Result<(), String> {
+    let shown = dir.display();
+    let meta = std::fs::metadata(dir).map_err(|e| format!("cannot find {shown}: {e}"))?;
+    if !meta.is_dir() {
+        return Err(format!("{shown} is no directory"));
+    }
+    let trial = dir.join(format!(".redis-hive-trial-{}", std::process::id()));
+    // A process of the same number may have died in between: in a container all have the same.
+    let _ = std::fs::remove_file(&trial);
+    std::fs::File::create_new(&trial).map_err(|e| format!("cannot write to {shown}: {e}"))?;
+    std::fs::remove_file(&trial).map_err(|e| format!("cannot delete in {shown}: {e}"))
 }
 
 fn in_container() -> bool {
