@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::Path;
 
 use clap::parser::ValueSource;
@@ -35,6 +36,12 @@ pub enum Command {
     Check(Box<Flags>),
     /// Who leads, who follows, how far behind
     Status(StatusArgs),
+    /// Move the master to another hive, without losing a write, and wait for the result
+    Switchover(SwitchoverArgs),
+    /// Maintenance: nothing fails over and nothing is handed over until `resume`, on all hives
+    Pause(AskArgs),
+    /// End the maintenance
+    Resume(AskArgs),
     /// A whole hive on this machine, to try it out
     Dev(DevArgs),
 }
@@ -52,6 +59,31 @@ pub struct StatusArgs {
     /// Ask again every second until interrupted
     #[arg(long)]
     pub watch: bool,
+}
+
+/// What `switchover` takes.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Any hive takes it and passes it on to the leader. Exit codes: 0 the master \
+                        has moved, 1 it has not (and why), 64 bad usage, 69 the hive cannot be \
+                        reached."
+)]
+pub struct SwitchoverArgs {
+    /// The hive whose Redis becomes the master [default: the youngest that is fit]
+    #[arg(long, value_name = "IP")]
+    pub to: Option<IpAddr>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub hive: AskArgs,
+}
+
+/// Which hive is asked.
+#[derive(Args, Clone, Debug)]
+pub struct AskArgs {
+    /// The hive to ask: one of this pod, as others take this only with a secret
+    #[arg(long, env = "HIVE_HTTP", hide_env_values = true, value_name = "ADDR")]
+    #[arg(default_value = "127.0.0.1:6391")]
+    pub http: String,
 }
 
 /// Reads a command line and, for `run` and `check`, what is outside it.
