@@ -1,7 +1,7 @@
 //! The codec against random frames and random bytes, and against the second decoder.
 
 use proptest::prelude::*;
-use redis_hive::election::frame::Held;
+use redis_hive::election::frame::{Answer, Held};
 use redis_hive::election::*;
 use redis_hive::peer::codec::{self, CodecError, HEADER_LEN, MAX_BODY, MINOR};
 
@@ -28,7 +28,7 @@ proptest! {
     ) {
         let _ = codec::decode_frame(&bytes);
         let _ = codec::decode_body(kind, &bytes, minor);
-        let _ = codec::decode_body(0x10 + kind % 9, &bytes, minor);
+        let _ = codec::decode_body(0x10 + kind % 10, &bytes, minor);
         let _ = codec::decode_hello(&bytes);
     }
 
@@ -124,6 +124,34 @@ fn lists_beyond_their_limit_are_cut_when_written() {
     state.hears.push(one_more);
     let read = codec::decode_frame(&codec::encode(&frame)).expect("a valid frame");
     assert_eq!(read.state().map(|state| state.hears.len()), Some(256));
+}
+
+#[test]
+fn a_reason_beyond_its_limit_is_cut_when_written_and_refused_when_read() {
+    let frame = |reason: &str| Frame {
+        message: Message::Answer(Answer {
+            epoch: Epoch(7),
+            verdict: Verdict::Failed,
+            reason: reason.to_owned(),
+        }),
+        ..frames::golden().swap_remove(0).1
+    };
+    let fits = "x".repeat(255);
+    assert_eq!(codec::decode_frame(&codec::encode(&frame(&fits))), Ok(frame(&fits)));
+    // Two bytes a character: the cut is before the one that does not fit.
+    let cut = codec::decode_frame(&codec::encode(&frame(&"\u{e9}".repeat(200))));
+    assert_eq!(cut, Ok(frame(&"\u{e9}".repeat(127))));
+
+    let mut long = codec::encode(&frame(&fits)).to_vec();
+    long.push(b'x');
+    let at = long.len() - 256 - 8;
+    long[at..at + 8].copy_from_slice(&256_u64.to_be_bytes());
+    let body = (long.len() - HEADER_LEN) as u32;
+    long[4..8].copy_from_slice(&body.to_be_bytes());
+    assert_eq!(codec::decode_frame(&long), Err(CodecError::Malformed("a text is too long")));
+    assert!(decoder::decode(&long).is_err());
+    long[at + 8..].fill(0xff);
+    assert!(codec::decode_frame(&long).is_err(), "no UTF-8");
 }
 
 /// 9 bytes once made a decoder reserve all memory: a length is judged before it is believed.
