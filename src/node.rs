@@ -227,7 +227,8 @@ impl Node {
             Action::LiftFence => self.redis.lift_fence(),
             Action::Probe(addr) => self.redis.probe(addr),
             Action::Report(report) => {
-                self.journal.write(&report, &self.core.view());
+                let view = self.core.view();
+                self.journal.write(&report, view.leadership, view.paused);
                 self.status_at = self.origin;
             }
             Action::Exit => self.stopping.release(Instant::now()),
@@ -289,7 +290,7 @@ fn clocks(origin: Instant) -> Clocks {
     }
 }
 
-/// Whether clients are let through.
+/// Whether there is a live master to send clients to, if only after a planned change.
 fn is_open(route: &Route) -> bool {
-    matches!(route, Route::Forward { .. })
+    matches!(route, Route::Forward { .. } | Route::Held { .. })
 }
