@@ -1,9 +1,11 @@
-//! `status` and `check` as a person runs them: what they print, and their exit codes.
+//! The commands as a person runs them: what they print, and their exit codes.
 
 #[path = "support/dns.rs"]
 mod dns;
 #[path = "support/status.rs"]
 mod status;
+#[path = "cli/stop.rs"]
+mod stop;
 
 use std::net::{IpAddr, TcpListener as StdListener};
 use std::path::PathBuf;

@@ -107,6 +107,11 @@ fn log(report: &Report) {
             tracing::warn!(%epoch, "{reason}");
             return;
         }
+        // These say it all.
+        ReportKind::Change | ReportKind::Paused => {
+            tracing::info!(%epoch, "{reason}");
+            return;
+        }
         ReportKind::Leads { took_ms } => {
             tracing::info!(%epoch, reason, took_ms, "leads");
             return;
@@ -120,8 +125,6 @@ fn log(report: &Report) {
         ReportKind::Withdrawn => "claim taken back",
         ReportKind::Granted => "claim granted",
         ReportKind::Resigned => "resigned",
-        ReportKind::Change => "planned change",
-        ReportKind::Paused => "pause mode",
     };
     tracing::info!(%epoch, reason, "{told}");
 }
