@@ -144,6 +144,7 @@ impl Reader<'_> {
             hears: self.list("hears", 256, Self::heard)?,
             usable: self.list("usable", 256, Self::node)?,
             pause: self.option("pause", Self::pause)?,
+            reach: self.u16("reach")?,
         })
     }
 

@@ -204,6 +204,7 @@ fn starting() -> State {
         hears: vec![],
         usable: vec![],
         pause: None,
+        reach: 0,
     }
 }
 
@@ -246,6 +247,7 @@ fn leader() -> State {
         ],
         usable: vec![node(2), node(3)],
         pause: Some(Pause { counter: 4, node: node(2), paused: false }),
+        reach: 258,
         ..starting()
     }
 }
@@ -377,6 +379,7 @@ impl Random {
                 node: it.node(),
                 paused: it.bool(),
             }),
+            reach: self.u64() as u16,
         }
     }
 

@@ -38,10 +38,15 @@ fn folder() -> PathBuf {
     vectors::folder().join("1.0")
 }
 
-/// What today's hive makes of each: the same as ever.
+/// What today's hive makes of each: the same as ever, and nothing of what came later.
 fn meant(name: &str) -> Frame {
     let found = frames::golden().into_iter().find(|(known, _)| *known == name);
-    found.unwrap_or_else(|| panic!("{name} was a frame of 1.0 and is none today")).1
+    let mut frame =
+        found.unwrap_or_else(|| panic!("{name} was a frame of 1.0 and is none today")).1;
+    if let Message::State(state) = &mut frame.message {
+        state.reach = 0;
+    }
+    frame
 }
 
 #[test]
@@ -88,8 +93,9 @@ fn a_reader_of_1_0_takes_todays_frames_and_skips_what_it_does_not_know() {
         };
         assert_eq!(frozen::judge(&bytes, MINOR), Ok(expected), "{frame:?}");
         skipped += usize::from(expected == Taken::Skipped);
-        // A hive of its own age would have no right to say this.
-        assert_eq!(frozen::judge(&bytes, 0).is_err(), expected == Taken::Skipped);
+        // A hive of its own age would have no right to say more than it understands.
+        let grown = matches!(frame.message, Message::Answer(_) | Message::State(_));
+        assert_eq!(frozen::judge(&bytes, 0).is_err(), grown);
 
         let mut longer = bytes.to_vec();
         longer.extend([0xaa; 5]);
