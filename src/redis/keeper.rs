@@ -136,6 +136,7 @@ impl Keeper {
             // However the wait ends, the next turn follows.
             self.attend(until, end).await;
         }
+        self.fail_job(OrderError::Gone).await;
     }
 
     /// One question and what follows from its answer. Returns how long to wait for the next one.
@@ -261,6 +262,10 @@ impl Keeper {
         self.passport = Some(info.passport);
         let Charge::Local(local) = &mut self.charge else { return true };
         if self.met == Some(run) {
+            local.facts.send_if_modified(|facts| {
+                facts.changes = info.changes;
+                false
+            });
             return true;
         }
         local.stale = Stale::Refused;

@@ -53,6 +53,9 @@ pub struct Facts {
     pub persistent: bool,
     /// `busy-reply-threshold` (`lua-time-limit` before 7.0).
     pub busy_threshold: Option<Duration>,
+    /// `rdb_changes_since_last_save` of the newest `INFO`. Who waits for a change of these facts is
+    /// not woken by this one.
+    pub changes: u64,
 }
 
 /// Whether a Redis was started with the boot fence (`--replicaof 127.0.0.1 1`).
@@ -80,6 +83,7 @@ pub(super) async fn first_contact(
         version: Some(info.passport.version),
         valkey: info.valkey,
         boot_fence: boot_fence(info),
+        changes: info.changes,
         ..Facts::default()
     };
     let seconds = info.uptime.as_secs();
