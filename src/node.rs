@@ -338,7 +338,7 @@ fn start_proxy(config: &Config, routed: mpsc::UnboundedSender<u64>) -> anyhow::R
 fn redis_settings(config: &Config, me: NodeId) -> RedisSettings {
     let redis = RedisAddr::new(config.redis.ip(), config.redis.port());
     RedisSettings {
-        local: redis.into(),
+        local: Some(redis.into()),
         username: config.redis_username.clone(),
         password: config.redis_password.clone(),
         redis_timeout: config.timing.redis_timeout,

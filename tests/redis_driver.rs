@@ -1,5 +1,7 @@
 //! The Redis room against real servers: what it sees, what its orders do, what it leaves behind.
 
+#[path = "redis_driver/planned.rs"]
+mod planned;
 mod support;
 
 use std::io::{Read, Write};

@@ -25,7 +25,7 @@ pub use connection::Endpoint;
 pub use info::{Info, InfoError, OLDEST};
 pub use settings::{BootFence, Facts};
 
-use crate::election::{Input, Master, NodeId, RedisAddr, RedisOrder, RunId, Target};
+use crate::election::{Input, Master, NodeId, OrderError, RedisAddr, RedisOrder, RunId, Target};
 use connection::Dialer;
 use keeper::{ANSWER_TIMEOUT, Charge, Command, Job, Keeper, Local, Stale};
 use remote::Probes;
@@ -33,8 +33,8 @@ use remote::Probes;
 /// How to reach Redis servers.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    /// The local Redis.
-    pub local: Endpoint,
+    /// The local Redis; a witness has none: there is no `Input::Redis` then.
+    pub local: Option<Endpoint>,
     /// The ACL user; also set as `masteruser`.
     pub username: Option<String>,
     /// The password, towards every Redis of the hive; also set as `masterauth`.
@@ -53,7 +53,7 @@ pub struct RedisSettings {
 pub struct Redis {
     settings: RedisSettings,
     inputs: mpsc::Sender<Input>,
-    local: mpsc::UnboundedSender<Command>,
+    local: Option<mpsc::UnboundedSender<Command>>,
     facts: watch::Receiver<Facts>,
     watched: Mutex<Option<Watched>>,
     fences: Mutex<CancellationToken>,
@@ -69,16 +69,19 @@ struct Watched {
 /// Starts to keep a connection to the local Redis. Must be called within a tokio runtime.
 pub fn start(settings: RedisSettings, inputs: mpsc::Sender<Input>) -> Redis {
     let (facts_in, facts) = watch::channel(Facts::default());
-    let (local, commands) = mpsc::unbounded_channel();
-    let charge = Charge::Local(Box::new(Local {
-        facts: facts_in,
-        redis_timeout: settings.redis_timeout,
-        stale: Stale::Refused,
-    }));
-    let dialer = dialer(&settings, settings.local.clone(), "");
-    let keeper = Keeper::new(dialer, settings.heartbeat, charge, inputs.clone(), commands);
     let end = CancellationToken::new();
-    tokio::spawn(end.clone().run_until_cancelled_owned(keeper.run()));
+    let local = settings.local.clone().map(|endpoint| {
+        let (local, commands) = mpsc::unbounded_channel();
+        let charge = Charge::Local(Box::new(Local {
+            facts: facts_in,
+            redis_timeout: settings.redis_timeout,
+            stale: Stale::Refused,
+        }));
+        let dialer = dialer(&settings, endpoint, "");
+        let keeper = Keeper::new(dialer, settings.heartbeat, charge, inputs.clone(), commands);
+        tokio::spawn(end.clone().run_until_cancelled_owned(keeper.run()));
+        local
+    });
     let probes = Probes::new(settings.election_timeout, inputs.clone(), end.clone());
     let fences = Mutex::new(end.child_token());
     Redis { settings, inputs, local, facts, watched: Mutex::new(None), fences, probes, end }
@@ -94,17 +97,31 @@ fn dialer(settings: &RedisSettings, endpoint: Endpoint, purpose: &str) -> Dialer
 }
 
 impl Redis {
-    /// Gives the local Redis an order, if it is still the run that is meant. `Input::Done` with `id`
-    /// follows, unless a newer order supersedes this one. It is repeated while Redis is busy or
-    /// loading, and has failed when Redis answers nothing for a second.
+    /// Gives a Redis an order, if it is still the run that is meant. `Input::Done` with `id` follows,
+    /// unless a newer order to the same Redis supersedes this one. It is repeated while Redis is busy
+    /// or loading, and has failed when Redis answers nothing for a second, or when the master it is
+    /// for is no longer watched.
     pub fn order(&self, id: u64, at: Target, run_id: RunId, order: RedisOrder) {
         let until = Instant::now() + ANSWER_TIMEOUT;
-        // The keeper only ends with this handle.
+        if !self.command(at, Command::Order(Job { id, run_id, order, until })) {
+            let inputs = self.inputs.clone();
+            let gone = Input::Done { id, outcome: Err(OrderError::Gone) };
+            let told = async move {
+                // Nobody listening means that the hive is ending.
+                let _ = inputs.send(gone).await;
+            };
+            tokio::spawn(self.end.clone().run_until_cancelled_owned(told));
+        }
+    }
+
+    /// Hands a command to the keeper of that Redis; `false` where there is none.
+    fn command(&self, at: Target, command: Command) -> bool {
         match at {
-            Target::Own => {
-                let _ = self.local.send(Command::Order(Job { id, run_id, order, until }));
+            Target::Own => self.local.as_ref().is_some_and(|local| local.send(command).is_ok()),
+            Target::Watched => {
+                let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+                watched.as_ref().is_some_and(|watched| watched.commands.send(command).is_ok())
             }
-            Target::Watched => {}
         }
     }
 
@@ -148,11 +165,8 @@ impl Redis {
             fences.child_token()
         };
         let command = || Command::Fence { run_id: master.run_id, to, lifted: lifted.clone() };
-        let _ = self.local.send(command());
-        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(watched) = watched.as_ref() {
-            let _ = watched.commands.send(command());
-        }
+        self.command(Target::Own, command());
+        self.command(Target::Watched, command());
     }
 
     /// Resets the connections of all standing fences. A fence that has arrived in the kernel of a
@@ -178,7 +192,7 @@ impl Redis {
     /// Lets the present run of the local Redis serve data while its link is down; asked for when its
     /// copy was current for the first time. Asking again does nothing.
     pub fn serve_stale(&self) {
-        let _ = self.local.send(Command::ServeStale);
+        self.command(Target::Own, Command::ServeStale);
     }
 
     /// What is known of the local Redis beside its passport.

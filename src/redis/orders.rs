@@ -1,4 +1,5 @@
-//! Orders to the local Redis (ELECTION 7): over the identified connection, right after it answered.
+//! Orders to a Redis (ELECTION 7), the local or the watched one: over the identified connection,
+//! right after it answered.
 //!
 //! Linux hands a process what arrived before a reset, so resetting a connection does not take back
 //! an order that a stopped Redis has not read yet (`tests/redis_facts.rs`). Three things stand in:
@@ -47,8 +48,14 @@ impl Keeper {
                 self.fail_job(OrderError::OtherRun).await;
                 continue;
             }
+            if let Some((link, promotion)) = unanswered.take_if(|(_, it)| it.order.promotes())
+                && job.order.leaves_role()
+            {
+                // Nothing in this order takes the promotion back.
+                self.give_up(link, promotion);
+                return Duration::ZERO;
+            }
             self.job = None;
-            unanswered = None;
             match self.execute(&link, job).await {
                 Step::Ended => {}
                 Step::Superseded => unanswered = Some((link, job)),
@@ -84,7 +91,10 @@ impl Keeper {
                 self.end(job, Err(OrderError::Silent)).await
             }
             Attended::Interrupted => Step::Superseded,
-            Attended::Stop => Step::Again(Duration::ZERO),
+            Attended::Stop => {
+                self.give_up(link.clone(), job);
+                self.end(job, Err(OrderError::Gone)).await
+            }
         }
     }
 
@@ -126,7 +136,7 @@ impl Keeper {
                 self.end(job, Err(OrderError::Silent)).await
             }
             Attended::Interrupted => Step::Superseded,
-            Attended::Stop => Step::Again(Duration::ZERO),
+            Attended::Stop => self.end(job, Err(OrderError::Gone)).await,
         }
     }
 
@@ -148,7 +158,7 @@ impl Keeper {
         let begun = begin_backlog(self.dialer.clone(), link.clone());
         match self.wait(BACKLOG_TIMEOUT, begun).await {
             Attended::Interrupted => Some(Step::Superseded),
-            Attended::Stop => Some(Step::Again(Duration::ZERO)),
+            Attended::Stop => Some(self.end(job, Err(OrderError::Gone)).await),
             Attended::Done(()) | Attended::Late if link.is_over() => Some(self.redial(job).await),
             Attended::Done(()) | Attended::Late => None,
         }
@@ -180,7 +190,7 @@ impl Keeper {
     /// Gives up a connection with an unanswered order on it.
     fn give_up(&mut self, link: Arc<Link>, job: Job) {
         self.lose_link();
-        if !matches!(job.order, RedisOrder::Promote { .. }) {
+        if !job.order.promotes() {
             link.close();
             return;
         }
@@ -188,6 +198,17 @@ impl Keeper {
             let _ = timeout(UNDO_TIMEOUT, link.ask(&replica_of(RedisAddr::PARKED))).await;
             link.close();
         });
+    }
+}
+
+impl RedisOrder {
+    fn promotes(self) -> bool {
+        matches!(self, RedisOrder::Promote { .. })
+    }
+
+    /// Whether Redis is what it was before, master or replica, after this order.
+    fn leaves_role(self) -> bool {
+        matches!(self, RedisOrder::PauseWrites { .. } | RedisOrder::ResumeWrites)
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Room {
 
 pub fn settings(addr: RedisAddr) -> RedisSettings {
     RedisSettings {
-        local: Endpoint::from(addr),
+        local: Some(Endpoint::from(addr)),
         username: None,
         password: None,
         redis_timeout: Duration::from_secs(7),
