@@ -3,6 +3,8 @@
 #[path = "redis_driver/planned.rs"]
 mod planned;
 mod support;
+#[path = "redis_driver/wishes.rs"]
+mod wishes;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;

@@ -108,6 +108,10 @@ impl Keeper {
                 }
                 true
             }
+            Command::MinReplicas(wish) => {
+                self.min_replicas = Some(wish);
+                true
+            }
             Command::ServeStale => match &mut self.charge {
                 Charge::Local(local) if local.stale == Stale::Refused => {
                     local.stale = Stale::Wanted;

@@ -4,6 +4,7 @@
 //! [`Redis`], whose methods never wait.
 
 mod attend;
+mod board;
 mod connection;
 mod contact;
 mod fence;
@@ -12,6 +13,9 @@ mod keeper;
 mod orders;
 mod remote;
 mod settings;
+mod tended;
+mod wire;
+mod wishes;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -26,9 +30,16 @@ pub use info::{Info, InfoError, OLDEST};
 pub use settings::{BootFence, Facts};
 
 use crate::election::{Input, Master, NodeId, OrderError, RedisAddr, RedisOrder, RunId, Target};
+use board::Board;
 use connection::Dialer;
 use keeper::{ANSWER_TIMEOUT, Charge, Command, Job, Keeper, Local, Stale};
 use remote::Probes;
+use tended::Tending;
+use wishes::MinReplicas;
+
+/// What the names of all our connections begin with. A hive is known by the one to its own Redis,
+/// where nothing comes before its node; others name their purpose.
+const CLIENT_NAME: &str = "redis-hive-";
 
 /// How to reach Redis servers.
 #[derive(Clone, Debug)]
@@ -54,10 +65,12 @@ pub struct Redis {
     settings: RedisSettings,
     inputs: mpsc::Sender<Input>,
     local: Option<mpsc::UnboundedSender<Command>>,
+    board: Board,
     facts: watch::Receiver<Facts>,
     watched: Mutex<Option<Watched>>,
     fences: Mutex<CancellationToken>,
     probes: Probes,
+    tending: Tending,
     end: CancellationToken,
 }
 
@@ -68,23 +81,35 @@ struct Watched {
 
 /// Starts to keep a connection to the local Redis. Must be called within a tokio runtime.
 pub fn start(settings: RedisSettings, inputs: mpsc::Sender<Input>) -> Redis {
-    let (facts_in, facts) = watch::channel(Facts::default());
+    let (board, facts) = Board::new();
     let end = CancellationToken::new();
     let local = settings.local.clone().map(|endpoint| {
         let (local, commands) = mpsc::unbounded_channel();
         let charge = Charge::Local(Box::new(Local {
-            facts: facts_in,
             redis_timeout: settings.redis_timeout,
             stale: Stale::Refused,
         }));
         let dialer = dialer(&settings, endpoint, "");
-        let keeper = Keeper::new(dialer, settings.heartbeat, charge, inputs.clone(), commands);
+        let (board, inputs) = (board.clone(), inputs.clone());
+        let keeper = Keeper::new(dialer, settings.heartbeat, charge, board, inputs, commands);
         tokio::spawn(end.clone().run_until_cancelled_owned(keeper.run()));
         local
     });
     let probes = Probes::new(settings.election_timeout, inputs.clone(), end.clone());
+    let tending = Tending::new(inputs.clone(), end.clone());
     let fences = Mutex::new(end.child_token());
-    Redis { settings, inputs, local, facts, watched: Mutex::new(None), fences, probes, end }
+    Redis {
+        settings,
+        inputs,
+        local,
+        board,
+        facts,
+        watched: Mutex::new(None),
+        fences,
+        probes,
+        tending,
+        end,
+    }
 }
 
 fn dialer(settings: &RedisSettings, endpoint: Endpoint, purpose: &str) -> Dialer {
@@ -92,7 +117,7 @@ fn dialer(settings: &RedisSettings, endpoint: Endpoint, purpose: &str) -> Dialer
         endpoint,
         username: settings.username.clone(),
         password: settings.password.clone(),
-        client_name: format!("redis-hive-{purpose}{}", settings.node_name),
+        client_name: format!("{CLIENT_NAME}{purpose}{}", settings.node_name),
     }
 }
 
@@ -125,11 +150,20 @@ impl Redis {
         }
     }
 
-    /// Sets `min-replicas-to-write` of a master, and repeats it until that run has taken it.
-    pub fn min_replicas(&self, _at: Target, _run_id: RunId, _replicas: u32) {}
+    /// Sets `min-replicas-to-write` of a master, and repeats it until that run has taken it; the
+    /// newest number counts. A wish for the watched master ends with the watch.
+    pub fn min_replicas(&self, at: Target, run_id: RunId, replicas: u32) {
+        self.command(at, Command::MinReplicas(MinReplicas { run_id, replicas }));
+    }
 
-    /// Asks the watched master whether this hive has a connection to it; `Input::Tended` follows.
-    pub fn ask_tended(&self, _addr: RedisAddr, _node: NodeId) {}
+    /// Asks the watched master whether this hive has a connection to it; `Input::Tended` follows,
+    /// unless that Redis does not answer or is not watched.
+    pub fn ask_tended(&self, addr: RedisAddr, node: NodeId) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched.as_ref().is_some_and(|watched| watched.addr == addr) {
+            self.tending.begin(dialer(&self.settings, addr.into(), "tended-"), addr, node);
+        }
+    }
 
     /// Keeps an identified connection to this master and to no other; `Input::Watched` tells what is
     /// seen, every other heartbeat and at every change. Another run at the same address is reported, not judged.
@@ -149,6 +183,7 @@ impl Redis {
             // Its end is seen at once anyway; asking half as often halves what it costs when idle.
             self.settings.heartbeat * 2,
             Charge::Watched(addr),
+            self.board.clone(),
             self.inputs.clone(),
             receiver,
         );

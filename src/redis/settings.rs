@@ -41,11 +41,11 @@ pub struct Facts {
     pub valkey: bool,
     /// Whether it starts parked.
     pub boot_fence: BootFence,
-    /// Settings of this run that were changed, as `name: old -> new`.
+    /// Settings that were changed, as `name: old -> new`.
     pub changed: Vec<String>,
     /// Flags it was started without, as they would be written on its command line.
     pub missing_flags: Vec<String>,
-    /// What was found wrong on the first contact with this run, in sentences.
+    /// What was found wrong on the first contact with this run, and what did not work since.
     pub warnings: Vec<String>,
     /// What is wrong now, in sentences: wrong password, a Cluster node, too old, nobody there.
     pub problems: Vec<String>,
@@ -56,6 +56,8 @@ pub struct Facts {
     /// `rdb_changes_since_last_save` of the newest `INFO`. Who waits for a change of these facts is
     /// not woken by this one.
     pub changes: u64,
+    /// The files to which copies were saved before they were given up; the newest ones.
+    pub rescued: Vec<String>,
 }
 
 /// Whether a Redis was started with the boot fence (`--replicaof 127.0.0.1 1`).
