@@ -345,6 +345,7 @@ fn redis_settings(config: &Config, me: NodeId) -> RedisSettings {
         election_timeout: config.timing.election_timeout,
         heartbeat: config.timing.heartbeat,
         node_name: me.to_string(),
+        rescue: None,
     }
 }
 

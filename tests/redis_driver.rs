@@ -2,6 +2,8 @@
 
 #[path = "redis_driver/planned.rs"]
 mod planned;
+#[path = "redis_driver/rescue.rs"]
+mod rescue;
 mod support;
 #[path = "redis_driver/wishes.rs"]
 mod wishes;

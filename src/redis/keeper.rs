@@ -14,7 +14,9 @@ use super::board::Board;
 use super::connection::{Answer, Dialer, Link};
 use super::contact::{BoxFuture, Contact, ask, contact, view_of};
 use super::info::Info;
+use super::rescue::Saving;
 use super::settings::MISCONF;
+use super::shelf::Shelf;
 use super::wishes::MinReplicas;
 use crate::election::{Input, OrderError, Passport, RedisAddr, RedisOrder, RedisView, RunId};
 
@@ -85,6 +87,12 @@ pub(super) struct Keeper {
     pub job: Option<Job>,
     /// What its run has not taken yet.
     pub min_replicas: Option<MinReplicas>,
+    /// Where copies are saved.
+    pub shelf: Option<Shelf>,
+    /// The save that was begun for the order that is out.
+    pub saving: Option<Saving>,
+    /// A save has paused the writes of this Redis.
+    pub paused_here: bool,
     pub view: Option<RedisView>,
     /// The last passport, which tells what a silent or busy Redis was.
     pub passport: Option<Passport>,
@@ -116,6 +124,9 @@ impl Keeper {
             run: None,
             job: None,
             min_replicas: None,
+            shelf: None,
+            saving: None,
+            paused_here: false,
             view: None,
             passport: None,
             met: None,
@@ -135,10 +146,13 @@ impl Keeper {
             }
             let until = Instant::now() + pause;
             let link = self.link.clone();
+            let saved = self.saving.as_ref().filter(|it| it.goes_on());
+            let saved = saved.map(|saving| saving.finished.clone());
             let end = async {
-                match &link {
-                    Some(link) => link.ended().await,
-                    None => std::future::pending().await,
+                tokio::select! {
+                    Some(()) = async { Some(link.as_ref()?.ended().await) } => {}
+                    Some(()) = async { Some(saved.as_ref()?.cancelled().await) } => {}
+                    else => std::future::pending().await,
                 }
             };
             // However the wait ends, the next turn follows.
@@ -292,6 +306,7 @@ impl Keeper {
     }
 
     pub async fn fail_job(&mut self, error: OrderError) {
+        self.saving = None;
         if let Some(job) = self.job.take() {
             self.send(Input::Done { id: job.id, outcome: Err(error) }).await;
         }

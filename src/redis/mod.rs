@@ -7,21 +7,26 @@ mod attend;
 mod board;
 mod connection;
 mod contact;
+mod copy;
 mod fence;
 mod info;
 mod keeper;
 mod orders;
 mod remote;
+mod rescue;
 mod settings;
+mod shelf;
 mod tended;
 mod wire;
 mod wishes;
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +39,7 @@ use board::Board;
 use connection::Dialer;
 use keeper::{ANSWER_TIMEOUT, Charge, Command, Job, Keeper, Local, Stale};
 use remote::Probes;
+use shelf::Shelf;
 use tended::Tending;
 use wishes::MinReplicas;
 
@@ -58,6 +64,17 @@ pub struct RedisSettings {
     pub heartbeat: Duration,
     /// Goes into `CLIENT SETNAME redis-hive-NAME`; no spaces.
     pub node_name: String,
+    /// Where a copy is saved before it is given up ([`RedisOrder::Rescue`]); `None`: nowhere.
+    pub rescue: Option<Rescue>,
+}
+
+/// Where copies are saved before they are given up.
+#[derive(Clone, Debug)]
+pub struct Rescue {
+    /// `--rescue-dir`
+    pub dir: PathBuf,
+    /// `--rescue-max-bytes`: all saved copies together; the oldest make room for a new one.
+    pub max_bytes: u64,
 }
 
 /// The handle of the room. Dropping it ends everything: connections are reset, fences lifted.
@@ -71,6 +88,7 @@ pub struct Redis {
     fences: Mutex<CancellationToken>,
     probes: Probes,
     tending: Tending,
+    shelf: Option<Shelf>,
     end: CancellationToken,
 }
 
@@ -83,6 +101,10 @@ struct Watched {
 pub fn start(settings: RedisSettings, inputs: mpsc::Sender<Input>) -> Redis {
     let (board, facts) = Board::new();
     let end = CancellationToken::new();
+    let shelf = settings.rescue.clone().map(|rescue| Shelf::new(rescue, &settings.node_name));
+    if let Some(shelf) = shelf.clone() {
+        spawn_blocking(move || shelf.sweep());
+    }
     let local = settings.local.clone().map(|endpoint| {
         let (local, commands) = mpsc::unbounded_channel();
         let charge = Charge::Local(Box::new(Local {
@@ -91,7 +113,8 @@ pub fn start(settings: RedisSettings, inputs: mpsc::Sender<Input>) -> Redis {
         }));
         let dialer = dialer(&settings, endpoint, "");
         let (board, inputs) = (board.clone(), inputs.clone());
-        let keeper = Keeper::new(dialer, settings.heartbeat, charge, board, inputs, commands);
+        let mut keeper = Keeper::new(dialer, settings.heartbeat, charge, board, inputs, commands);
+        keeper.shelf.clone_from(&shelf);
         tokio::spawn(end.clone().run_until_cancelled_owned(keeper.run()));
         local
     });
@@ -108,6 +131,7 @@ pub fn start(settings: RedisSettings, inputs: mpsc::Sender<Input>) -> Redis {
         fences,
         probes,
         tending,
+        shelf,
         end,
     }
 }
@@ -178,7 +202,7 @@ impl Redis {
         }
         let (commands, receiver) = mpsc::unbounded_channel();
         let dialer = dialer(&self.settings, addr.into(), "watch-");
-        let keeper = Keeper::new(
+        let mut keeper = Keeper::new(
             dialer,
             // Its end is seen at once anyway; asking half as often halves what it costs when idle.
             self.settings.heartbeat * 2,
@@ -187,6 +211,7 @@ impl Redis {
             self.inputs.clone(),
             receiver,
         );
+        keeper.shelf.clone_from(&self.shelf);
         tokio::spawn(self.end.clone().run_until_cancelled_owned(keeper.run()));
         *watched = Some(Watched { addr, commands });
     }

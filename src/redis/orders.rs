@@ -55,6 +55,9 @@ impl Keeper {
                 self.give_up(link, promotion);
                 return Duration::ZERO;
             }
+            if let Some(pause) = self.rescue(job).await {
+                return pause;
+            }
             self.job = None;
             match self.execute(&link, job).await {
                 Step::Ended => {}
@@ -75,7 +78,7 @@ impl Keeper {
 
     async fn execute(&mut self, link: &Arc<Link>, job: Job) -> Step {
         let before = self.passport;
-        if job.order == RedisOrder::Park
+        if matches!(job.order, RedisOrder::Park | RedisOrder::Rescue)
             && before.is_some_and(|it| it.role == RedisRole::Master && it.keys > 0 && !it.backlog)
             && let Some(step) = self.begin_backlog(link, job).await
         {
@@ -117,10 +120,19 @@ impl Keeper {
         {
             return step;
         }
+        // Its writers learn what it is now, and a new master's stream does not wait for the pause.
+        let resume = self.paused_here && !matches!(job.order, RedisOrder::PauseWrites { .. });
         let asked = link.clone();
-        match self.wait(ANSWER_TIMEOUT, async move { asked.info().await }).await {
+        let asked = async move {
+            if resume {
+                asked.ask(&command(RedisOrder::ResumeWrites)).await;
+            }
+            asked.info().await
+        };
+        match self.wait(ANSWER_TIMEOUT, asked).await {
             Attended::Done(Answer::Text(text)) => match Info::parse(&text) {
                 Ok(info) => {
+                    self.paused_here &= !resume;
                     self.passport = Some(info.passport);
                     self.tell(RedisView::Up(info.passport)).await;
                     self.end(job, Ok(info.passport)).await
@@ -165,6 +177,7 @@ impl Keeper {
     }
 
     async fn end(&mut self, job: Job, outcome: Result<Passport, OrderError>) -> Step {
+        self.saving = None;
         self.send(Input::Done { id: job.id, outcome }).await;
         Step::Ended
     }
@@ -212,7 +225,7 @@ impl RedisOrder {
     }
 }
 
-fn command(order: RedisOrder) -> redis::Cmd {
+pub(super) fn command(order: RedisOrder) -> redis::Cmd {
     match order {
         RedisOrder::Park => replica_of(RedisAddr::PARKED),
         RedisOrder::Follow(addr) => replica_of(addr),

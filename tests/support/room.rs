@@ -31,6 +31,7 @@ pub fn settings(addr: RedisAddr) -> RedisSettings {
         election_timeout: Duration::from_millis(250),
         heartbeat: Duration::from_millis(200),
         node_name: "test".to_owned(),
+        rescue: None,
     }
 }
 
