@@ -11,7 +11,7 @@ use crate::discovery::{self, DiscoverySettings, Search};
 use crate::election::{Incarnation, NodeId, RedisAddr, Settings};
 use crate::peer::PeerSettings;
 use crate::proxy::{self, Proxy, ProxySettings};
-use crate::redis::RedisSettings;
+use crate::redis::{RedisSettings, Rescue};
 
 /// The name that hives of one kind share: `--name`, else the first service's, else the usual one.
 pub(super) fn hive_name(config: &Config, search: &Search) -> String {
@@ -97,13 +97,17 @@ pub(super) fn start_proxy(
 pub(super) fn redis_settings(config: &Config, me: NodeId) -> RedisSettings {
     let redis = RedisAddr::new(config.redis.ip(), config.redis.port());
     RedisSettings {
-        local: redis.into(),
+        local: (!config.witness).then(|| redis.into()),
         username: config.redis_username.clone(),
         password: config.redis_password.clone(),
         redis_timeout: config.timing.redis_timeout,
         election_timeout: config.timing.election_timeout,
         heartbeat: config.timing.heartbeat,
         node_name: me.to_string(),
+        rescue: config
+            .rescue
+            .as_ref()
+            .map(|rescue| Rescue { dir: rescue.dir.clone(), max_bytes: rescue.max_bytes }),
     }
 }
 
