@@ -63,8 +63,8 @@ fn x4_the_winner_restarts_empty_before_it_is_promoted() {
         w.crash_both(A);
         (B..=C).for_each(|h| w.hosts[h].order_delay = 8 * MS);
         let promotes = |w: &crate::world::World, h: usize| {
-            let order = w.hosts[h].hive.as_ref().and_then(|hive| hive.order.as_ref());
-            order.is_some_and(|order| matches!(order.order, RedisOrder::Promote { .. }))
+            let promotes = |order: &RedisOrder| matches!(order, RedisOrder::Promote { .. });
+            w.hosts[h].hive.as_ref().is_some_and(|hive| hive.orders(promotes))
         };
         let waits = |w: &crate::world::World| (B..=C).find(|h| promotes(w, *h) && !w.is_master(*h));
         w.expect(3 * SEC, "one is to be promoted", |w| waits(w).is_some());

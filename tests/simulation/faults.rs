@@ -174,7 +174,8 @@ impl World {
 
     /// The hosts that are ours.
     pub fn ours(&self) -> Vec<usize> {
-        (0..self.hosts.len()).filter(|host| self.hosts[*host].stranger.is_none()).collect()
+        let ours = |host: &usize| self.hosts[*host].stranger.is_none() && !self.hosts[*host].gone;
+        (0..self.hosts.len()).filter(ours).collect()
     }
 
     fn strike_stranger(&mut self, host: usize, rng: &mut Rng) {

@@ -38,6 +38,7 @@ impl World {
         let Some(other) = self.host_at(to.ip).filter(|other| *other != host) else { return };
         if !self.swallowed(host, &frame) {
             self.check_grant(host, to, &frame);
+            self.note_order(to, &frame);
             self.tell_frame(host, Some(other), &frame);
             self.post(host, other, &to_wire(&frame));
         }

@@ -135,13 +135,6 @@ impl World {
         (0..self.hosts.len()).filter(|b| *b != host).for_each(|b| self.part(host, b, peer, redis));
     }
 
-    pub fn stop(&mut self, host: usize) {
-        self.tell(host, || "hive is told to stop".into());
-        if let Some(life) = self.hosts[host].hive.as_ref().map(|hive| hive.life) {
-            self.deliver(host, life, Input::Stop);
-        }
-    }
-
     /// The leader's order to a follower arrives with the epoch that is led already.
     pub fn stale_order(&mut self, leader: usize, to: usize) {
         let hive = self.running(leader);
