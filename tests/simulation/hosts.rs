@@ -236,7 +236,7 @@ impl World {
 
     pub fn start_hive(&mut self, host: usize) {
         let there = &self.hosts[host];
-        if there.hive.is_some() || !there.powered || there.gone {
+        if there.hive.is_some() || !there.powered || there.retiring {
             return;
         }
         let settings = self.settings(host);
@@ -326,7 +326,7 @@ impl World {
 
     pub fn start_redis(&mut self, host: usize) {
         let there = &self.hosts[host];
-        if there.redis.alive || !there.powered || there.witness || there.gone {
+        if there.redis.alive || !there.powered || there.witness || there.retiring {
             return;
         }
         let life = self.hosts[host].redis.life + 1;

@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    fn end(&mut self, host: usize) {
+    pub fn end(&mut self, host: usize) {
         self.crash_hive(host);
         if self.hosts[host].retiring && !self.hosts[host].gone {
             self.crash_redis(host);
