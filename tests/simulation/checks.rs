@@ -30,8 +30,7 @@ pub struct Checks {
     pub asks: Vec<crate::checks_planned::Asked>,
     /// Orders to lead that were sent.
     pub orders: Vec<crate::checks_planned::Ordered>,
-    /// The highest epoch in which any route was opened, and the master it went to.
-    pub newest: (Epoch, redis_hive::election::Id),
+    pub newest: crate::checks_planned::Newest,
     /// Every hive there ever was: host, life, node, incarnation.
     born: Vec<(usize, u32, NodeId, Incarnation)>,
     /// Every leadership announced: epoch, host, life, when, run of the master.

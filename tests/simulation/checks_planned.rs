@@ -14,6 +14,8 @@ const LONGEST_HOLD: Micros = 1_400 * MS;
 const LONGEST_ASK: Micros = 10 * SEC + 300 * MS;
 /// A promotion this long after an order to lead is that order's.
 const ORDERED: Micros = 3 * SEC;
+/// `--peer-timeout`, and what it takes to notice.
+const SILENCE: Micros = 1_100 * MS;
 /// `--last-copy-timeout`
 const LAST_COPY: Micros = 60 * SEC;
 
@@ -38,6 +40,14 @@ pub struct Ordered {
     pub at: Micros,
     /// The run of the master before.
     pub from: Id,
+}
+
+/// The leadership announced last of those to whose master a route was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Newest {
+    at: Micros,
+    epoch: Epoch,
+    run: Id,
 }
 
 impl World {
@@ -91,8 +101,14 @@ impl World {
             Route::Forward { epoch, run_id, .. } if hive.leased(now) => Some((epoch, run_id)),
             _ => None,
         };
-        if route.is_some_and(|(epoch, _)| epoch > self.checks.newest.0) {
-            self.checks.newest = route.unwrap_or_default();
+        if let Some((epoch, run)) = route {
+            // Epochs begin anew where nobody is left to remember them: who was announced last is newer.
+            let announced = self.checks.announced.iter();
+            let at = announced.rev().find(|one| one.0 == epoch && one.4 == run).map(|one| one.3);
+            let newer = at.filter(|at| *at > self.checks.newest.at);
+            if let Some(at) = newer {
+                self.checks.newest = Newest { at, epoch, run };
+            }
         }
         self.check_two_routes(host);
     }
@@ -107,7 +123,7 @@ impl World {
     /// INV-38: with a quorum no write is acknowledged by an older master, unless the newer one holds it
     /// because it took over in a planned change.
     pub fn check_ack(&mut self, host: usize, run: Id, write: WriteId) {
-        let (epoch, newest) = self.checks.newest;
+        let Newest { epoch, run: newest, .. } = self.checks.newest;
         if self.config.quorum < 2 || run == newest || newest.is_none() {
             return;
         }
@@ -183,7 +199,13 @@ impl World {
             _ => false,
         });
         let waited = stopping.is_some_and(|since| self.now - since >= LAST_COPY);
-        if !holds && (copies || !waited) {
+        // Who died a moment ago counts as alive: nobody can know better.
+        let just_died = (0..self.hosts.len()).any(|at| {
+            let there = &self.hosts[at];
+            let lost = !there.redis.alive && !there.witness && there.stranger.is_none();
+            lost && self.net.troubled(self.now, host, at, SILENCE)
+        });
+        if !holds && !just_died && (copies || !waited) {
             let keys = mine.keys();
             self.violated("INV-42", host, || format!("ends with the last copy of {keys} keys"));
         }

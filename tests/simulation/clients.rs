@@ -7,7 +7,6 @@
 use redis_hive::election::Route;
 
 use crate::history::WriteId;
-use crate::network::Port;
 use crate::redis::{Request, Waiting};
 use crate::world::{Event, MS, Micros, World};
 
@@ -83,7 +82,7 @@ impl World {
         let (open, route) = (hive.passes(now), hive.route.clone());
         match route {
             Route::Forward { master, run_id, .. } if open => {
-                let at = self.host_at(master.ip).filter(|at| self.net.open(host, *at, Port::Redis));
+                let at = self.host_at(master.ip).filter(|at| self.net.serves(host, *at));
                 let there = at.filter(|at| self.hosts[*at].redis.run_id == run_id);
                 let Some(at) = there else {
                     self.clients.errors += 1;
@@ -102,7 +101,7 @@ impl World {
         let redis = &mut self.hosts[at].redis;
         if !redis.alive || redis.life != life {
             self.clients.errors += 1;
-        } else if !self.net.open(request.host, at, Port::Redis) {
+        } else if !self.net.serves(request.host, at) {
             if self.connected(request) {
                 self.after(AGAIN, Event::Request { request, at, life, late });
             }
@@ -173,7 +172,7 @@ impl World {
         let again = Event::Ack { request, from, run, write };
         match self.gate(request) {
             Gate::Cut => {}
-            Gate::Open if !self.net.open(from, request.host, Port::Redis) => {
+            Gate::Open if !self.net.serves(request.host, from) => {
                 if self.hosts[from].redis.alive && self.hosts[from].redis.run_id == run {
                     self.after(AGAIN, again);
                 }

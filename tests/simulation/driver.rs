@@ -4,7 +4,7 @@ use redis_hive::election::{Action, Dialled, Input, NodeId, RedisAddr, RedisView,
 
 use crate::clients::FRESH;
 use crate::hosts::{Fence, Hive, Stranger, Watch};
-use crate::network::{Path, Port};
+use crate::network::Path;
 use crate::redis::Link;
 use crate::world::{Event, MS, Micros, World};
 
@@ -258,13 +258,10 @@ impl World {
     pub fn look(&self, host: usize, addr: RedisAddr) -> RedisView {
         let Some(at) = self.host_at(addr.ip) else { return RedisView::Silent };
         let there = &self.hosts[at];
-        let path = self.net.path(host, at, Port::Redis);
-        let back = self.net.path(at, host, Port::Redis);
-        if path == Path::Refused {
-            return RedisView::Gone;
-        }
-        if path != Path::Open || back != Path::Open {
-            return RedisView::Silent;
+        match self.net.redis_path(host, at) {
+            Path::Refused => return RedisView::Gone,
+            Path::Dropped => return RedisView::Silent,
+            Path::Open => {}
         }
         let redis = &there.redis;
         if !redis.alive {

@@ -4,7 +4,6 @@ use redis_hive::election::frame::Verdict;
 use redis_hive::election::{Ask, Input, NodeId, RedisAddr, Target, Time};
 
 use crate::checks_planned::Asked;
-use crate::network::Port;
 use crate::world::World;
 
 impl World {
@@ -25,7 +24,7 @@ impl World {
             Target::Own => Some(host),
             Target::Watched => watched,
         };
-        let Some(at) = at.filter(|at| self.net.open(host, *at, Port::Redis)) else { return };
+        let Some(at) = at.filter(|at| self.net.serves(host, *at)) else { return };
         let now = self.now;
         let redis = &mut self.hosts[at].redis;
         let other = redis.alive && redis.run_id != run_id;
@@ -46,7 +45,7 @@ impl World {
         let Some((at, at_life)) = watch.and_then(|watch| watch.to) else { return };
         let redis = &self.hosts[at].redis;
         let answers = redis.serves(self.now) && redis.life == at_life;
-        if !answers || !self.net.open(host, at, Port::Redis) {
+        if !answers || !self.net.serves(host, at) {
             return;
         }
         let run_id = redis.run_id;

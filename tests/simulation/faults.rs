@@ -199,6 +199,9 @@ impl World {
                         self.net.set(self.now, a, b, port, Path::Open);
                     }
                 }
+                if !self.net.serves(a, b) {
+                    self.net.set_door(self.now, a, b, Path::Open);
+                }
             }
         }
         self.tell(0, || "---- all paths open ----".into());

@@ -11,7 +11,6 @@ use redis_hive::election::{
 
 use crate::clients::FRESH;
 use crate::history::WriteId;
-use crate::network::Port;
 use crate::redis::{Link, Redis, Request};
 use crate::world::{Event, MS, Micros, World};
 
@@ -58,6 +57,8 @@ pub struct Host {
     pub retiring: bool,
     /// It will not come back.
     pub gone: bool,
+    /// Its hive has another name.
+    pub other_name: bool,
 }
 
 /// A running hive process.
@@ -193,6 +194,7 @@ impl World {
             witness: false,
             retiring: false,
             gone: false,
+            other_name: false,
         });
     }
 
@@ -390,7 +392,7 @@ impl World {
         for other in 0..self.hosts.len() {
             let Some(hive) = self.hosts[other].hive.as_ref() else { continue };
             let watches = hive.watch.as_ref().and_then(|watch| watch.to) == Some((host, life));
-            if other == host || (watches && self.net.open(host, other, Port::Redis)) {
+            if other == host || (watches && self.net.serves(other, host)) {
                 let life = hive.life;
                 let delay = self.rng.between(100, within.max(200));
                 self.after(delay, Event::Poll { host: other, life });

@@ -3,7 +3,6 @@
 use redis_hive::election::{Input, OrderError, Passport, RedisAddr, RedisOrder, RunId, Target};
 
 use crate::hosts::Outstanding;
-use crate::network::Port;
 use crate::redis::Waiting;
 use crate::world::{Event, MS, Micros, SEC, World};
 
@@ -40,7 +39,7 @@ impl World {
         let Some((at, at_life)) = order.there else {
             return self.answer(host, life, no, Err(OrderError::Gone));
         };
-        if !self.net.open(host, at, Port::Redis) {
+        if !self.net.serves(host, at) {
             return self.after(50 * MS, Event::Order { host, life, no });
         }
         let redis = &mut self.hosts[at].redis;
@@ -99,7 +98,7 @@ impl World {
         let Some(order) = self.outstanding(host, life, no) else { return };
         let (id, there) = (order.id, order.there);
         if let Some((at, _)) = there
-            && !self.net.open(host, at, Port::Redis)
+            && !self.net.serves(host, at)
         {
             // The answer is stuck as well; the deadline ends this.
             let outcome = Box::new(outcome);
@@ -128,7 +127,7 @@ impl World {
         let Some(order) = self.outstanding(host, life, no) else { return };
         let (id, there) = (order.id, order.there);
         let Some((at, _)) = there else { return };
-        if self.hosts[at].redis.frozen || !self.net.open(host, at, Port::Redis) {
+        if self.hosts[at].redis.frozen || !self.net.serves(host, at) {
             self.hosts[at].redis.waiting.retain(|w| *w != Waiting::Order { host, life, no });
             self.order_done(host, life, no, id, Err(OrderError::Silent));
         }
@@ -139,7 +138,7 @@ impl World {
         let Some(hive) = self.hive(host, life).filter(|hive| hive.fence_no == no) else { return };
         let Some(fence) = hive.fence.as_ref() else { return };
         let ((at, at_life), to) = (fence.at, fence.to);
-        let open = self.net.open(host, at, Port::Redis);
+        let open = self.net.serves(host, at);
         let redis = &mut self.hosts[at].redis;
         if !redis.alive || redis.life != at_life {
             return;

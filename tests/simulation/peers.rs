@@ -151,6 +151,9 @@ impl World {
         let outcome = match self.hosts[other].hive.as_ref() {
             None => Dialled::Refused,
             Some(hive) if hive.frozen => ASLEEP,
+            Some(_) if self.hosts[host].other_name != self.hosts[other].other_name => {
+                Dialled::Foreign
+            }
             Some(hive) => Dialled::Hive { node: hive.me, incarnation: hive.incarnation },
         };
         if matches!(outcome, Dialled::Hive { .. }) {

@@ -67,6 +67,20 @@ impl World {
 
     /// A new, empty pod on an address of its own. `None` where the world has no room for it.
     pub fn new_pod(&mut self) -> Option<usize> {
+        let host = self.new_address()?;
+        self.start_both(host);
+        Some(host)
+    }
+
+    /// A new pod whose hive has another name.
+    pub fn new_stranger_pod(&mut self) -> usize {
+        let host = self.new_address().expect("the test left room");
+        self.hosts[host].other_name = true;
+        self.start_both(host);
+        host
+    }
+
+    fn new_address(&mut self) -> Option<usize> {
         let host = self.hosts.len();
         if host >= MAX_HOSTS {
             return None;
@@ -79,7 +93,6 @@ impl World {
         self.relist();
         let ip = self.hosts[host].ip;
         self.tell(host, || format!("a new pod, {ip}"));
-        self.start_both(host);
         Some(host)
     }
 

@@ -91,6 +91,8 @@ pub struct Redis {
     pub link: Link,
     /// Grows with every change of the link: an event of an older one is void.
     pub link_no: u32,
+    /// Its master closed the connection, which it cannot hear of before the path is open again.
+    pub deaf: bool,
     pub waiting: Vec<Waiting>,
     /// `CLIENT PAUSE ... WRITE`: until when, and what waits for its end.
     pub paused_until: Micros,
@@ -124,6 +126,7 @@ impl Redis {
             data: Data::BLANK,
             link: Link::Down,
             link_no: 0,
+            deaf: false,
             waiting: Vec::new(),
             paused_until: 0,
             postponed: Vec::new(),
@@ -230,6 +233,7 @@ impl Redis {
             self.link = Link::Down;
         }
         self.link_no += 1;
+        self.deaf = false;
     }
 
     /// How this Redis answers a replica's `PSYNC`.
