@@ -68,6 +68,7 @@ fn a_switchover_that_cannot_be_is_refused() {
         let unknown = w.ask(B, Ask::Switchover { to: Some(ip(240, 0)) });
         w.expect(10 * SEC, "unknown", |w| w.verdict(unknown) == Some(Verdict::Unfit));
         w.stop(C);
+        w.run_for(10 * MS);
         let stops = switchover(w, A, Some(C));
         w.expect(10 * SEC, "it stops", |w| w.verdict(stops) == Some(Verdict::Unfit));
         assert_eq!(w.announcements(), before, "nothing moved");

@@ -41,7 +41,8 @@ fn x35_in_a_chain_one_in_the_middle_leads() {
         for (a, b) in [(A, C), (A, D), (B, D)] {
             w.part(a, b, true, false);
         }
-        w.expect(20 * SEC, "B or C leads", |w| {
+        w.run_for(15 * SEC);
+        w.expect(5 * SEC, "B or C leads", |w| {
             w.leaders() == 1
                 && [B, C].into_iter().any(|host| w.role(host) == Some(HiveRole::Leader))
         });
@@ -50,6 +51,20 @@ fn x35_in_a_chain_one_in_the_middle_leads() {
         assert_eq!(w.announcements(), before, "it stays there");
         w.mend();
         w.ends_whole(6 * SEC);
+    });
+}
+
+#[test]
+fn x24_the_leader_behind_a_broken_link_is_replaced_once() {
+    execution(3, plain, |w| {
+        w.settled();
+        w.start_writers();
+        let before = w.announcements();
+        w.part(A, B, true, false);
+        w.run_for(120 * SEC);
+        assert!(w.announcements() <= before + 1, "the master is passed to and fro");
+        w.mend();
+        w.ends_whole(5 * SEC);
     });
 }
 

@@ -66,6 +66,8 @@ pub struct PeerLink {
     pub heard: (Micros, Micros),
     /// Whether the lower and the higher host reported its own dial.
     pub dialled: (bool, bool),
+    /// When the newest frame to the lower and to the higher host arrives: none overtakes it.
+    pub last: (Micros, Micros),
 }
 
 #[derive(Debug)]

@@ -69,11 +69,20 @@ impl World {
         }
         let lives = if from < to { link.lives } else { (link.lives.1, link.lives.0) };
         let copies = self.net.deliveries(&mut self.rng);
-        if copies[0].is_none_or(|delay| delay > 15 * MS) {
+        if copies[0].is_none() {
             self.net.disturb(self.now, from, to);
         }
         for delay in copies.into_iter().flatten() {
-            self.after(delay, Event::Frame { from, to, lives, wire: wire.clone() });
+            let mut at = self.now + delay;
+            if let Some(link) = self.net.link_mut(from, to) {
+                let last = if from < to { &mut link.last.1 } else { &mut link.last.0 };
+                at = at.max(*last);
+                *last = at;
+            }
+            if at > self.now + 15 * MS {
+                self.net.disturb(self.now, from, to);
+            }
+            self.at(at, Event::Frame { from, to, lives, wire: wire.clone() });
         }
     }
 
@@ -169,7 +178,8 @@ impl World {
         let now = self.now;
         let link = self.net.link_mut(host, other);
         if link.is_none_or(|link| link.lives != lives) {
-            *link = Some(PeerLink { lives, heard: (now, now), dialled: (false, false) });
+            let (heard, dialled, last) = ((now, now), (false, false), (now, now));
+            *link = Some(PeerLink { lives, heard, dialled, last });
         }
         if let Some(link) = link {
             if host == low { link.dialled.0 = true } else { link.dialled.1 = true }
