@@ -12,7 +12,9 @@ use super::copies::state_of;
 use super::frame::{FactSheet, Resignation};
 use super::io::{Action, ReportKind};
 use super::regent::Tended;
-use super::types::{Copy, CopyState, Epoch, Leadership, Master, NodeId, RedisRole, Time, Wall};
+use super::types::{
+    Copy, CopyState, Epoch, Incarnation, Leadership, Master, NodeId, RedisRole, Time, Wall,
+};
 use super::{Core, Role};
 
 /// A hive that leads.
@@ -25,7 +27,9 @@ pub(super) struct Leader {
     pub began: Time,
     /// Its first frame as leader: what answers it was read after the promotion.
     first: u64,
-    /// Frozen facts for every other leader it hears of (5), and since when.
+    /// Other leaders it has heard of (5), and since when.
+    pub met: Vec<((NodeId, Incarnation), Time)>,
+    /// Frozen facts for every one of them, and since when.
     pub sheets: Vec<(FactSheet, Time)>,
     /// Leaders whose resignation in its favour it has answered.
     pub won: Vec<Resignation>,
@@ -72,6 +76,7 @@ impl Core {
             since,
             began: now,
             first: self.number + 1,
+            met: Vec::new(),
             sheets: Vec::new(),
             won: Vec::new(),
             deaf: Vec::new(),

@@ -122,7 +122,7 @@ impl Core {
             return None;
         }
         let now = self.now();
-        let mine = (self.hives_of(self.set.me), self.users_of(self.set.me));
+        let mine = (self.own_reach(), self.users_of(self.set.me));
         self.peers.reachable(now).find_map(|(node, peer, state)| {
             let lately = peer.current.is_some_and(|at| now.since(at) < LATELY);
             let complete = state.copy.is_some_and(|copy| copy.state == CopyState::Complete);
@@ -133,7 +133,7 @@ impl Core {
                 && state.redis_answers
                 && complete
                 && lately;
-            let theirs = (self.hives_of(node), self.users_of(node));
+            let theirs = (usize::from(state.reach), self.users_of(node));
             let behind = theirs.0 < mine.0 || theirs.1 < mine.1;
             if !fit || behind {
                 return None;
@@ -146,22 +146,15 @@ impl Core {
         })
     }
 
-    /// How many hives this one can use: it hears them and they hear it.
-    fn hives_of(&self, node: NodeId) -> usize {
-        let now = self.now();
-        if node == self.set.me {
-            return self.peers.reachable(now).count();
+    /// How many hives could follow this one: those it reaches, and those that one of these reaches.
+    pub(super) fn own_reach(&self) -> usize {
+        let mut all = BTreeSet::new();
+        for (node, _, state) in self.peers.reachable(self.now()) {
+            all.insert(node);
+            all.extend(state.hears.iter().map(|heard| heard.node));
         }
-        let Some(state) = self.peers.heard(node, now).and_then(|peer| peer.state.as_ref()) else {
-            return 0;
-        };
-        let mutual =
-            |other: NodeId| match self.peers.heard(other, now).and_then(|p| p.state.as_ref()) {
-                Some(there) => there.hears.iter().any(|heard| heard.node == node),
-                None => true,
-            };
-        let heard: BTreeSet<NodeId> = state.hears.iter().map(|heard| heard.node).collect();
-        heard.into_iter().filter(|other| *other == self.set.me || mutual(*other)).count()
+        all.remove(&self.set.me);
+        all.len()
     }
 
     /// How many hives can use the Redis of this one.
@@ -171,10 +164,9 @@ impl Core {
         others + usize::from(self.usable().contains(&node))
     }
 
-    /// When somebody will have been ahead for long enough, and when ports are tried again.
+    /// When somebody will have been ahead for long enough.
     pub(super) fn next_of_reach(&self) -> Option<Time> {
         let ahead = self.reach_timer.ahead.map(|(_, since)| since + AHEAD);
-        let tried = self.reach_timer.tried.map(|tried| tried + TRY);
-        ahead.into_iter().chain(tried).filter(|at| *at > self.now()).min()
+        ahead.filter(|at| *at > self.now())
     }
 }

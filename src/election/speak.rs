@@ -72,6 +72,7 @@ impl Core {
             hears: self.peers.hears(now),
             usable: self.usable(),
             pause: self.pause,
+            reach: u16::try_from(self.own_reach()).unwrap_or(u16::MAX),
         }
     }
 
