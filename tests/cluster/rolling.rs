@@ -1,0 +1,151 @@
+//! Pods are replaced by empty ones, and the holder of the only copy is told to stop.
+
+use std::time::{Duration, Instant};
+
+use redis_hive::cli::dev::nodes::Part;
+
+use super::clients::{Crew, assert_kept, fill};
+use super::harness::{Hive, SOON, holds_for, wait_until};
+
+/// A stopping hive without clients to wait for ends within the drain timeout of these tests.
+const ENDS: Duration = Duration::from_secs(15);
+
+fn short(hive_args: &[&str], redis_args: &[&str], nodes: u8) -> Option<Hive> {
+    Hive::with(nodes, |o| {
+        o.hive_args = ["--drain-timeout", "1s"].map(String::from).into();
+        o.hive_args.extend(hive_args.iter().map(|a| (*a).to_owned()));
+        o.redis_args = redis_args.iter().map(|a| (*a).to_owned()).collect();
+    })
+}
+
+/// The hive first and then Redis, as in a pod; then the pod is gone.
+#[track_caller]
+fn retire(hive: &mut Hive, host: u8) {
+    assert!(hive.stop(host, Part::Both, ENDS).expect("stop"), "{host} stays");
+    hive.remove(host).expect("remove");
+}
+
+#[track_caller]
+fn tell_to_stop(hive: &mut Hive, host: u8) {
+    hive.stop(host, Part::Hive, Duration::ZERO).expect("stop");
+}
+
+#[track_caller]
+fn wait_for_current(hive: &Hive, host: u8) {
+    wait_until(&format!("{host} holds a current copy"), SOON, || hive.current(host).then_some(()));
+}
+
+/// One after another, each new one empty and at a new address, under writers.
+#[test]
+fn every_pod_is_replaced() {
+    let Some(mut hive) = short(&[], &[], 3) else { return };
+    let keys = fill(&hive, 1, "kept", 500, 2);
+    let crew = Crew::start(&hive, "meanwhile", &[1, 2, 3, 14, 15, 16], 6);
+    for (old, new) in [(1, 14), (2, 15), (3, 16)] {
+        hive.start(new).expect("start");
+        wait_for_current(&hive, new);
+        retire(&mut hive, old);
+        crew.wait_for(20);
+    }
+    let after = hive.settle();
+    let (acked, errors, pauses) = crew.stop();
+    println!("{} writes, {errors} errors, worst pause {:?}", acked.len(), pauses.last());
+    assert_kept(&hive, after.leader, &[14, 15, 16], &keys);
+    assert_kept(&hive, after.leader, &[14, 15, 16], &acked);
+}
+
+/// All old ones are told to stop while the only new one waits for its first sync, which takes
+/// longer than the drain timeout: the leader stays until that copy is current.
+#[test]
+fn the_last_copy_waits_for_a_slow_first_sync() {
+    let slow = ["--repl-diskless-sync-delay", "4"];
+    let Some(mut hive) = short(&[], &slow, 3) else { return };
+    let keys = fill(&hive, 1, "kept", 500, 2);
+    let before = hive.settle();
+    let crew = Crew::start(&hive, "meanwhile", &[before.leader, 14], 4);
+    hive.start(14).expect("start");
+    (1..=3).for_each(|host| tell_to_stop(&mut hive, host));
+    wait_until("it says why it stays", SOON, || {
+        hive.status_text(before.leader, "/change").contains("stays").then_some(())
+    });
+    let told = Instant::now();
+    wait_until("the old leader ends", SOON, || {
+        let ended = !hive.node(before.leader).ok()?.alive(Part::Hive);
+        assert!(!ended || hive.current(14), "the last copy left");
+        ended.then_some(())
+    });
+    println!("stayed for {:?}", told.elapsed());
+    (1..=3).for_each(|host| retire(&mut hive, host));
+    let after = hive.settle();
+    assert_eq!(after.master, 14);
+    crew.wait_for(20);
+    let (acked, errors, pauses) = crew.stop();
+    println!("{} writes, {errors} errors, worst pause {:?}", acked.len(), pauses.last());
+    assert_kept(&hive, 14, &[14], &keys);
+    assert_kept(&hive, 14, &[14], &acked);
+}
+
+/// The same while the copy itself is slow: it comes on, so `--last-copy-timeout` does not end it.
+#[test]
+fn the_last_copy_waits_while_it_is_being_copied() {
+    // Two milliseconds a key.
+    let slow = ["--rdb-key-save-delay", "2000"];
+    let Some(mut hive) = short(&["--last-copy-timeout", "1500ms"], &slow, 1) else { return };
+    let keys = fill(&hive, 1, "kept", 2_000, 0);
+    hive.start(14).expect("start");
+    wait_until("the copy begins", SOON, || {
+        (hive.info(14, "master_sync_in_progress")? == "1").then_some(())
+    });
+    let told = Instant::now();
+    assert!(hive.stop(1, Part::Both, Duration::from_secs(40)).expect("stop"), "it stays");
+    println!("stayed for {:?}", told.elapsed());
+    assert_eq!(hive.settle().master, 14);
+    assert_kept(&hive, 14, &[14], &keys);
+}
+
+/// Nobody comes to copy it: after `--last-copy-timeout` it ends all the same, and says so.
+#[test]
+fn the_last_copy_ends_when_nobody_copies_it() {
+    let Some(mut hive) = short(&["--last-copy-timeout", "1s"], &[], 1) else { return };
+    fill(&hive, 1, "lost", 10, 0);
+    let told = Instant::now();
+    assert!(hive.stop(1, Part::Hive, ENDS).expect("stop"), "it stays");
+    assert!(told.elapsed() >= Duration::from_secs(1), "it ended at once");
+    let log = hive.hive_log(1);
+    assert!(log.contains("stops all the same"), "it does not say what is lost");
+}
+
+/// The last copy stays by default; a second SIGTERM ends it at once.
+#[test]
+fn a_second_sigterm_ends_the_last_copy() {
+    let Some(mut hive) = short(&[], &[], 1) else { return };
+    fill(&hive, 1, "lost", 10, 0);
+    tell_to_stop(&mut hive, 1);
+    holds_for("the last copy stays", Duration::from_secs(3), || {
+        hive.node(1).is_ok_and(|node| node.alive(Part::Hive))
+    });
+    assert!(hive.status_text(1, "/change").contains("stays"));
+    let told = Instant::now();
+    assert!(hive.stop(1, Part::Hive, ENDS).expect("stop"), "it stays");
+    assert!(told.elapsed() < Duration::from_secs(2), "it took {:?}", told.elapsed());
+}
+
+/// From one node to five and back to one, on another node: nothing is lost.
+#[test]
+fn scaling_up_and_down_loses_nothing() {
+    let Some(mut hive) = short(&[], &[], 1) else { return };
+    let keys = fill(&hive, 1, "kept", 500, 0);
+    let crew = Crew::start(&hive, "meanwhile", &[5, 4, 3, 2, 1], 3);
+    (2..=5).for_each(|host| hive.start(host).expect("start"));
+    hive.settle();
+    for host in 1..=4 {
+        retire(&mut hive, host);
+    }
+    let after = hive.settle();
+    assert_eq!((after.leader, after.master), (5, 5));
+    crew.wait_for(20);
+    let (acked, errors, pauses) = crew.stop();
+    println!("{} writes, {errors} errors, worst pause {:?}", acked.len(), pauses.last());
+    assert_kept(&hive, 5, &[5], &keys);
+    assert_kept(&hive, 5, &[5], &acked);
+}
