@@ -41,7 +41,7 @@ pub(super) struct Candidate {
     pub vetoes: Vec<(NodeId, NodeId, Incarnation)>,
     /// The claim that is out.
     pub claim: Option<Claiming>,
-    /// In whose favour the last leader resigned: it goes first.
+    /// Whom the last leader ordered to lead (6): it goes first.
     pub successor: Option<NodeId>,
 }
 
@@ -69,9 +69,12 @@ impl Core {
         self.answer_due = true;
     }
 
-    /// The hive in whose favour the leadership last known was resigned.
+    /// The hive that was ordered to lead in a planned change: this one was told to hold for it.
     fn named_successor(&self) -> Option<NodeId> {
         let last = self.last?;
+        if !self.holds_for(&last) {
+            return None;
+        }
         let named = self.resignations.iter().rev().map(|(resignation, _)| resignation);
         let mut of_last = named.filter(|resignation| {
             resignation.leader == last.leader

@@ -328,7 +328,7 @@ fn read<F: DeserializeOwned>(body: &[u8]) -> Result<(F, usize), CodecError> {
             Err(CodecError::Malformed("a length is beyond its limit"))
         }
         Err(DecodeError::OtherString(_)) => Err(CodecError::Malformed("a list is too long")),
-        Err(DecodeError::Utf8 { .. }) => Err(CodecError::Malformed("the name is not UTF-8")),
+        Err(DecodeError::Utf8 { .. }) => Err(CodecError::Malformed("a text is not UTF-8")),
         Err(_) => Err(CodecError::Malformed("a yes or no, or an option, is neither 0 nor 1")),
     }
 }
