@@ -379,8 +379,8 @@ impl Core {
         if successor.is_some() || !leased || !self.master_may_write(leadership.master.addr) {
             self.note_resignation(resignation, now);
         }
-        if self.change().is_some() {
-            self.hold_after_order(&leadership);
+        if let Some(began) = self.change_began() {
+            self.hold_after_order(&leadership, began);
         }
         self.report(ReportKind::Resigned, leadership.epoch, why.clone(), out);
         if hold {

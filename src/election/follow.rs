@@ -290,9 +290,12 @@ impl Core {
         self.forwarded = leadership.epoch;
         self.renew_lease(out);
         let (epoch, Master { addr: master, run_id, .. }) = (leadership.epoch, leadership.master);
-        let route = match self.holds_for(&leadership) {
-            true => Route::Held { epoch, master, run_id },
-            false => Route::Forward { epoch, master, run_id },
+        let route = if self.holds_for(&leadership) {
+            Route::Held { epoch, master, run_id }
+        } else if self.change_demotes() {
+            Route::Hold
+        } else {
+            Route::Forward { epoch, master, run_id }
         };
         self.set_route(route, out);
     }
