@@ -35,6 +35,15 @@ fn wait_for_current(hive: &Hive, host: u8) {
     wait_until(&format!("{host} holds a current copy"), SOON, || hive.current(host).then_some(()));
 }
 
+/// Waits until the hive of a lonely master has heard of the last write.
+#[track_caller]
+fn wait_until_known(hive: &Hive, host: u8) {
+    wait_until("the hive knows what its Redis holds", SOON, || {
+        let offset: u64 = hive.info(host, "master_repl_offset")?.parse().ok()?;
+        (hive.status(host)?["redis"]["offset"] == offset).then_some(())
+    });
+}
+
 /// One after another, each new one empty and at a new address, under writers.
 #[test]
 fn every_pod_is_replaced() {
@@ -58,11 +67,12 @@ fn every_pod_is_replaced() {
 /// longer than the drain timeout: the leader stays until that copy is current.
 #[test]
 fn the_last_copy_waits_for_a_slow_first_sync() {
-    let slow = ["--repl-diskless-sync-delay", "4"];
+    // A millisecond a key.
+    let slow = ["--rdb-key-save-delay", "1000"];
     let Some(mut hive) = short(&[], &slow, 3) else { return };
-    let keys = fill(&hive, 1, "kept", 500, 2);
+    let keys = fill(&hive, 1, "kept", 2_500, 2);
     let before = hive.settle();
-    let crew = Crew::start(&hive, "meanwhile", &[before.leader, 14], 4);
+    let crew = Crew::start(&hive, "meanwhile", &[before.leader, 14], 1);
     hive.start(14).expect("start");
     (1..=3).for_each(|host| tell_to_stop(&mut hive, host));
     wait_until("it says why it stays", SOON, || {
@@ -108,6 +118,7 @@ fn the_last_copy_waits_while_it_is_being_copied() {
 fn the_last_copy_ends_when_nobody_copies_it() {
     let Some(mut hive) = short(&["--last-copy-timeout", "1s"], &[], 1) else { return };
     fill(&hive, 1, "lost", 10, 0);
+    wait_until_known(&hive, 1);
     let told = Instant::now();
     assert!(hive.stop(1, Part::Hive, ENDS).expect("stop"), "it stays");
     assert!(told.elapsed() >= Duration::from_secs(1), "it ended at once");
@@ -120,6 +131,7 @@ fn the_last_copy_ends_when_nobody_copies_it() {
 fn a_second_sigterm_ends_the_last_copy() {
     let Some(mut hive) = short(&[], &[], 1) else { return };
     fill(&hive, 1, "lost", 10, 0);
+    wait_until_known(&hive, 1);
     tell_to_stop(&mut hive, 1);
     holds_for("the last copy stays", Duration::from_secs(3), || {
         hive.node(1).is_ok_and(|node| node.alive(Part::Hive))
