@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use redis_hive::cli::dev::nodes::Part;
 
-use super::clients::{Crew, assert_kept, fill};
+use super::clients::{Crew, assert_kept, fill, put};
 use super::harness::{Hive, SOON, holds_for, wait_until};
 
 /// A stopping hive without clients to wait for ends within the drain timeout of these tests.
@@ -63,31 +63,22 @@ fn every_pod_is_replaced() {
     assert_kept(&hive, after.leader, &[14, 15, 16], &acked);
 }
 
-/// All old ones are told to stop while the only new one waits for its first sync, which takes
-/// longer than the drain timeout: the leader stays until that copy is current.
+/// The first sync of the only new one takes longer than the drain timeout: the followers end, and
+/// the leader stays until that copy is current.
 #[test]
 fn the_last_copy_waits_for_a_slow_first_sync() {
-    // A millisecond a key.
-    let slow = ["--rdb-key-save-delay", "1000"];
-    let Some(mut hive) = short(&[], &slow, 3) else { return };
+    let Some(mut hive) = short(&[], &SLOW, 3) else { return };
     let keys = fill(&hive, 1, "kept", 2_500, 2);
     let before = hive.settle();
     let crew = Crew::start(&hive, "meanwhile", &[before.leader, 14], 1);
     hive.start(14).expect("start");
-    (1..=3).for_each(|host| tell_to_stop(&mut hive, host));
+    (1..=3).filter(|h| *h != before.leader).for_each(|host| retire(&mut hive, host));
+    tell_to_stop(&mut hive, before.leader);
     wait_until("it says why it stays", SOON, || {
         hive.status_text(before.leader, "/change").contains("stays").then_some(())
     });
-    let told = Instant::now();
-    wait_until("the old leader ends", SOON, || {
-        let ended = !hive.node(before.leader).ok()?.alive(Part::Hive);
-        assert!(!ended || hive.current(14), "the last copy left");
-        ended.then_some(())
-    });
-    println!("stayed for {:?}", told.elapsed());
-    (1..=3).for_each(|host| retire(&mut hive, host));
-    let after = hive.settle();
-    assert_eq!(after.master, 14);
+    assert_ends_when_current(&mut hive, &[before.leader]);
+    assert_eq!(hive.settle().master, 14);
     crew.wait_for(20);
     let (acked, errors, pauses) = crew.stop();
     println!("{} writes, {errors} errors, worst pause {:?}", acked.len(), pauses.last());
@@ -95,13 +86,61 @@ fn the_last_copy_waits_for_a_slow_first_sync() {
     assert_kept(&hive, 14, &[14], &acked);
 }
 
-/// The same while the copy itself is slow: it comes on, so `--last-copy-timeout` does not end it.
+/// All are told to stop in the same moment, while the only new one has no copy yet: one of them
+/// goes on as leader until it has one.
+#[test]
+fn all_are_told_to_stop_at_once() {
+    let Some(mut hive) = short(&[], &SLOW, 3) else { return };
+    let keys = fill(&hive, 1, "kept", 2_500, 2);
+    hive.start(14).expect("start");
+    (1..=3).for_each(|host| tell_to_stop(&mut hive, host));
+    let mut written = Vec::new();
+    assert_ends_when_current_with(&mut hive, &[1, 2, 3], |hive| {
+        let key = format!("meanwhile:{}", written.len());
+        let through = (1..=3).chain([14]).find(|h| put(hive, hive.proxy(*h), &key, "1").is_ok());
+        written.extend(through.map(|_| key));
+    });
+    assert_eq!(hive.settle().master, 14);
+    println!("{} writes", written.len());
+    assert_kept(&hive, 14, &[14], &keys);
+    assert_kept(&hive, 14, &[14], &written);
+}
+
+/// A first sync of some seconds: a millisecond a key.
+const SLOW: [&str; 2] = ["--rdb-key-save-delay", "1000"];
+
+#[track_caller]
+fn assert_ends_when_current(hive: &mut Hive, old: &[u8]) {
+    assert_ends_when_current_with(hive, old, |_| ());
+}
+
+/// The old ones end, the last of them not before node 14 holds a current copy.
+#[track_caller]
+fn assert_ends_when_current_with(hive: &mut Hive, old: &[u8], mut also: impl FnMut(&Hive)) {
+    let told = Instant::now();
+    wait_until("the old ones end", SOON, || {
+        also(hive);
+        let current = hive.current(14);
+        let ended = old.iter().all(|host| !hive.node(*host).is_ok_and(|n| n.alive(Part::Hive)));
+        assert!(!ended || current || hive.current(14), "the last copy left");
+        ended.then_some(())
+    });
+    println!("stayed for {:?}", told.elapsed());
+    old.iter().for_each(|host| retire(hive, *host));
+}
+
+/// A slow copy comes on, so `--last-copy-timeout` does not end it.
 #[test]
 fn the_last_copy_waits_while_it_is_being_copied() {
-    // Two milliseconds a key.
-    let slow = ["--rdb-key-save-delay", "2000"];
-    let Some(mut hive) = short(&["--last-copy-timeout", "1500ms"], &slow, 1) else { return };
-    let keys = fill(&hive, 1, "kept", 2_000, 0);
+    // Two milliseconds a key, and values that do not wait in buffers.
+    let slow = ["--rdb-key-save-delay", "2000", "--rdbcompression", "no"];
+    let Some(mut hive) = short(&["--last-copy-timeout", "2s"], &slow, 1) else { return };
+    let keys: Vec<String> = (0..2_000).map(|n| format!("kept:{n}")).collect();
+    let mut pipe = redis::pipe();
+    for key in &keys {
+        pipe.cmd("SET").arg(key).arg("x".repeat(1_000)).ignore();
+    }
+    pipe.exec(&mut hive.connect(hive.proxy(1)).expect("connect")).expect("fill");
     hive.start(14).expect("start");
     wait_until("the copy begins", SOON, || {
         (hive.info(14, "master_sync_in_progress")? == "1").then_some(())
