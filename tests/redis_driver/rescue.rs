@@ -152,7 +152,7 @@ async fn views_go_on_while_a_copy_is_saved_and_a_newer_order_ends_it() {
     let asked = Instant::now();
     room.redis.order(2, Target::Own, run_id, RedisOrder::Park);
     assert!(room.done(2).await.expect("it is parked").parked());
-    assert!(asked.elapsed().as_millis() < 500, "{:?}", asked.elapsed());
+    assert!(asked.elapsed().as_secs() < 5, "{:?}", asked.elapsed());
     soon("nothing of it stays", || folder.files().is_empty().then_some(())).await;
     writer.join().expect("who waited was told");
     assert!(room.redis.facts().borrow().rescued.is_empty());

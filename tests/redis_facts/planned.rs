@@ -120,7 +120,7 @@ pub fn a_pause_holds_writes_and_neither_info_nor_replication(binary: &Path) {
     master.ask(&["CLIENT", "PAUSE", "60000", "WRITE"]);
     let asked = Instant::now();
     let paused_at = master.passport();
-    assert!(asked.elapsed() < Duration::from_millis(200), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     let writer = std::thread::spawn(move || send(&mut client, &["SET", "held", "value"]).is_ok());
     replica.thaw();
     eventually("it has what was written before the pause", || {
