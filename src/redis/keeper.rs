@@ -315,7 +315,7 @@ impl Keeper {
     }
 
     pub async fn fail_job(&mut self, error: OrderError) {
-        self.saving = None;
+        self.drop_saving();
         if let Some(job) = self.job.take() {
             self.send(Input::Done { id: job.id, outcome: Err(error) }).await;
         }
