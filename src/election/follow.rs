@@ -288,7 +288,6 @@ impl Core {
             return self.set_route(Route::Hold, out);
         }
         self.forwarded = leadership.epoch;
-        self.renew_lease(out);
         let (epoch, Master { addr: master, run_id, .. }) = (leadership.epoch, leadership.master);
         let route = if self.holds_for(&leadership) {
             Route::Held { epoch, master, run_id }

@@ -63,6 +63,9 @@ impl Core {
         }
         let state = self.peers.heard(from, now).and_then(|peer| peer.state.as_ref());
         let Some(state) = state else { return Err(DenialReason::NotReady) };
+        if let Some(successor) = self.awaited_successor(now).filter(|node| *node != from) {
+            return Err(DenialReason::Better(successor));
+        }
         // 8: somebody may still lead by this hive's consent.
         if self.may_vote_at(from).is_some() {
             return Err(DenialReason::NotReady);

@@ -153,7 +153,13 @@ impl Core {
     pub(super) fn set_route(&mut self, route: Route, out: &mut Vec<Action>) {
         if self.route != route || self.route_id == 0 {
             self.route_id += 1;
+            if route.run_id() != self.route.run_id() {
+                // The lease of one master is none for the clients of another: it begins when the
+                // last thread has this route.
+                self.lease_after(self.route_id);
+            }
             self.route = route.clone();
+            self.renew_lease(out);
             out.push(Action::Route { id: self.route_id, route });
         }
     }
