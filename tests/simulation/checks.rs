@@ -4,7 +4,7 @@ use redis_hive::election::{
     Epoch, Frame, HiveRole, Incarnation, Message, NodeId, RedisOrder, Route,
 };
 
-use crate::hosts::Seen;
+use crate::hive::Seen;
 use crate::network::MAX_HOSTS;
 use crate::redis::{Sync, dataset_bytes};
 use crate::story::name;

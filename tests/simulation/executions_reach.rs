@@ -47,6 +47,7 @@ fn x35_in_a_chain_one_in_the_middle_leads() {
             w.leaders() == 1
                 && [B, C].into_iter().any(|host| w.role(host) == Some(HiveRole::Leader))
         });
+        w.run_for(2 * SEC);
         let before = w.announcements();
         w.run_for(60 * SEC);
         assert_eq!(w.announcements(), before, "it stays there");
