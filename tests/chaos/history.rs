@@ -1,0 +1,256 @@
+//! What was acknowledged, when; what of it is missing; and which fault did it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::{Connection, RedisResult};
+
+use super::load::key;
+
+/// Microseconds since the start of the run, on the monotonic clock.
+pub fn now() -> u64 {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    ORIGIN.get_or_init(Instant::now).elapsed().as_micros() as u64
+}
+
+/// An acknowledged write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    pub number: u32,
+    pub sent: u64,
+    pub at: u64,
+    /// The hive it went through.
+    pub via: u8,
+    /// The Redis that executed it.
+    pub by: u8,
+}
+
+/// A counter that showed less than what had been confirmed before it was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Backstep {
+    pub at: u64,
+    pub via: u8,
+    pub floor: u64,
+    pub value: u64,
+    pub read: bool,
+}
+
+/// Something that was done to the hive.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub name: String,
+    pub start: u64,
+    pub end: u64,
+}
+
+/// What the clients saw.
+pub struct History {
+    writers: Vec<Mutex<Writes>>,
+    seen: Mutex<Seen>,
+    /// The last time a message came, and the number of the messages.
+    pub heard: AtomicU64,
+    pub popped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Writes {
+    acks: Vec<Ack>,
+    /// So many of them were looked for.
+    checked: usize,
+}
+
+/// What is counted from one step to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub errors: u64,
+    pub kinds: BTreeMap<String, u64>,
+    pub backsteps: Vec<Backstep>,
+    /// Messages that came twice or out of order, elements popped twice, damaged big values.
+    pub disorder: Vec<String>,
+    taken: std::collections::BTreeSet<u64>,
+}
+
+impl History {
+    pub fn new(writers: u8) -> Self {
+        Self {
+            writers: (0..writers).map(|_| Mutex::default()).collect(),
+            seen: Mutex::default(),
+            heard: AtomicU64::new(0),
+            popped: AtomicU64::new(0),
+        }
+    }
+
+    pub fn acked(&self, writer: u8, ack: Ack) {
+        if let Some(writes) = self.writers.get(usize::from(writer)) {
+            lock(writes).acks.push(ack);
+        }
+    }
+
+    pub fn failed(&self, via: u8, error: &redis::RedisError) {
+        let mut seen = lock(&self.seen);
+        seen.errors += 1;
+        let text = format!("{error}");
+        let kind = format!("via {via}: {}", text.chars().take(60).collect::<String>());
+        // Errors may name a port or a time: not every one may be a kind of its own.
+        if seen.kinds.len() < 30 || seen.kinds.contains_key(&kind) {
+            *seen.kinds.entry(kind).or_default() += 1;
+        }
+    }
+
+    pub fn stepped_back(&self, step: Backstep) {
+        lock(&self.seen).backsteps.push(step);
+    }
+
+    pub fn heard(&self, number: u64, in_order: bool) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
+        if !in_order {
+            lock(&self.seen).disorder.push(format!("message {number} came twice or late"));
+        }
+    }
+
+    pub fn popped(&self, number: u64) {
+        self.popped.fetch_add(1, Ordering::Relaxed);
+        let mut seen = lock(&self.seen);
+        if !seen.taken.insert(number) {
+            seen.disorder.push(format!("element {number} was popped twice"));
+        }
+    }
+
+    pub fn big(&self, whole: bool) {
+        if !whole {
+            lock(&self.seen).disorder.push("a value of 1 MiB was damaged".into());
+        }
+    }
+
+    /// What was counted since this was asked last.
+    pub fn take_seen(&self) -> Seen {
+        let mut seen = lock(&self.seen);
+        let taken = seen.taken.clone();
+        std::mem::replace(&mut *seen, Seen { taken, ..Seen::default() })
+    }
+
+    /// How many writes were acknowledged so far.
+    pub fn acks(&self) -> usize {
+        self.writers.iter().map(|w| lock(w).acks.len()).sum()
+    }
+
+    /// All acknowledged writes since a moment.
+    pub fn since(&self, moment: u64) -> Vec<Ack> {
+        let all = self.writers.iter().flat_map(|w| {
+            let writes = lock(w);
+            let first = writes.acks.partition_point(|a| a.at < moment);
+            writes.acks.get(first..).unwrap_or_default().to_vec()
+        });
+        all.collect()
+    }
+
+    /// The longest time between two acknowledged writes of one writer since a moment.
+    pub fn outage(&self, since: u64, until: u64) -> Duration {
+        let mut worst = 0;
+        // The last writer may be the slow one, which has pauses of its own.
+        for writer in self.writers.iter().take(self.writers.len().saturating_sub(1)) {
+            let writes = lock(writer);
+            let mut last = since;
+            for ack in writes.acks.iter().rev().take_while(|a| a.at >= since).collect::<Vec<_>>().iter().rev() {
+                worst = worst.max(ack.at.min(until).saturating_sub(last));
+                last = ack.at;
+            }
+            worst = worst.max(until.saturating_sub(last));
+        }
+        Duration::from_micros(worst)
+    }
+
+    /// Looks on a server for every write that was acknowledged until `until` and not looked for
+    /// before; returns those that it does not have. With `again`, for all of them.
+    pub fn missing(&self, server: &mut Connection, until: u64, again: bool) -> RedisResult<Vec<(u8, Ack)>> {
+        let mut lost = Vec::new();
+        for (id, writer) in (0..).zip(&self.writers) {
+            let acks: Vec<Ack> = {
+                let writes = lock(writer);
+                let end = writes.acks.partition_point(|a| a.at <= until);
+                let start = if again { 0 } else { writes.checked.min(end) };
+                writes.acks.get(start..end).unwrap_or_default().to_vec()
+            };
+            for some in acks.chunks(500) {
+                let keys: Vec<String> = some.iter().map(|a| key(id, a.number)).collect();
+                let found: Vec<Option<String>> = redis::cmd("MGET").arg(keys).query(server)?;
+                let gone = some.iter().zip(found).filter(|(_, value)| value.is_none());
+                lost.extend(gone.map(|(ack, _)| (id, *ack)));
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Everything acknowledged until now was looked for. What is lost is forgotten, so that it is
+    /// not reported twice.
+    pub fn checked(&self, until: u64, lost: &[(u8, Ack)]) {
+        for (id, writer) in (0_u8..).zip(&self.writers) {
+            let mut writes = lock(writer);
+            let gone = |a: &Ack| lost.iter().any(|(w, l)| *w == id && l.number == a.number);
+            if !lost.is_empty() {
+                writes.acks.retain(|a| !gone(a));
+            }
+            writes.checked = writes.acks.partition_point(|a| a.at <= until);
+        }
+    }
+
+    /// Forgets all writes: the data set is gone by intention.
+    pub fn forget(&self) {
+        for writer in &self.writers {
+            *lock(writer) = Writes::default();
+        }
+    }
+}
+
+/// The fault that a loss or a wrong answer at `at` belongs to: the one that was running, else the
+/// next one, which took what had not yet been copied.
+pub fn blame(faults: &[Fault], at: u64) -> Option<&Fault> {
+    let during = faults.iter().rev().find(|f| f.start <= at && at <= f.end);
+    during.or_else(|| faults.iter().find(|f| f.start > at))
+}
+
+/// One line for every fault that lost something: how much, who had executed it, and when it had
+/// been acknowledged, in milliseconds after the fault began.
+pub fn tell(lost: &[(u8, Ack)], faults: &[Fault]) -> Vec<String> {
+    let mut groups: BTreeMap<String, Vec<&Ack>> = BTreeMap::new();
+    for (_, ack) in lost {
+        let fault = blame(faults, ack.at);
+        let name = fault.map_or("no fault at all".to_owned(), |f| format!("{} at {}", f.name, f.start));
+        groups.entry(format!("{name}, executed by {} through {}", ack.by, ack.via)).or_default().push(ack);
+    }
+    let line = |(name, acks): (String, Vec<&Ack>)| {
+        let start = acks.first().and_then(|a| blame(faults, a.at)).map_or(0, |f| f.start) as f64;
+        let after = |at: u64| (at as f64 - start) / 1000.0;
+        let first = acks.iter().map(|a| a.at).min().map_or(0.0, after);
+        let last = acks.iter().map(|a| a.at).max().map_or(0.0, after);
+        format!("{} by {name}, acknowledged {first:.1} to {last:.1} ms after it", acks.len())
+    };
+    groups.into_iter().map(line).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The history's own judgement is judged before it judges anybody.
+pub fn self_check() -> Result<(), String> {
+    let fault = |name: &str, start, end| Fault { name: name.into(), start, end };
+    let faults = [fault("one", 100, 200), fault("two", 300, 400)];
+    for (at, expected) in [(50, Some("one")), (150, Some("one")), (250, Some("two")), (450, None)] {
+        let found = blame(&faults, at).map(|f| f.name.as_str());
+        if found != expected {
+            return Err(format!("a loss at {at} is blamed on {found:?}, not {expected:?}"));
+        }
+    }
+    let history = History::new(2);
+    for (number, at) in [(0, 1_000), (1, 2_000), (2, 9_000)] {
+        history.acked(0, Ack { number, sent: at, at, via: 1, by: 1 });
+    }
+    let outage = history.outage(1_000, 10_000);
+    if outage != Duration::from_millis(7) {
+        return Err(format!("an outage of 7 ms is measured as {outage:?}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,394 @@
+//! A hive in the lab: its processes, its DNS, and what it says about itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use redis_hive::cli::dev::dns::DnsServer;
+use redis_hive::cli::dev::http;
+use redis_hive::cli::dev::launch::{BOOT_FENCE, HTTP_PORT, PROXY_PORT, REDIS_PORT};
+use redis_hive::cli::dev::nodes::LocalHive;
+pub use redis_hive::cli::dev::nodes::Part;
+use redis_hive::cli::dev::process::Process;
+use serde_json::Value;
+
+use super::lab::{self, Lab};
+use super::load::Service;
+use super::watch::Watch;
+
+/// What every hive and every Redis of a run is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// The server binary.
+    pub server: PathBuf,
+    /// More arguments for every sidecar.
+    pub hive_args: Vec<String>,
+}
+
+/// A pod.
+pub struct Node {
+    host: u8,
+    dir: PathBuf,
+    redis: Option<Process>,
+    hive: Option<Process>,
+    hive_args: Vec<String>,
+    fenced: bool,
+}
+
+impl Node {
+    fn each(&mut self, part: Part) -> impl Iterator<Item = &mut Process> {
+        let redis = self.redis.as_mut().filter(|_| part != Part::Hive);
+        let hive = self.hive.as_mut().filter(|_| part != Part::Redis);
+        redis.into_iter().chain(hive)
+    }
+
+    fn runs(&mut self, part: Part) -> bool {
+        let up = |p: &mut Option<Process>| {
+            p.as_mut().is_some_and(|p| p.ended().is_none() && !p.frozen())
+        };
+        (part == Part::Hive || up(&mut self.redis)) && (part == Part::Redis || up(&mut self.hive))
+    }
+
+    /// The process id of its Redis and of its sidecar, as far as they were started.
+    fn pids(&self) -> [Option<u32>; 2] {
+        [&self.redis, &self.hive].map(|p| p.as_ref().map(Process::id))
+    }
+}
+
+/// What all hives agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    pub epoch: u64,
+    pub leader: u8,
+    pub master: u8,
+}
+
+/// The hive under test. All of it goes with the value.
+pub struct Hive {
+    // Processes end before their namespaces go: fields are dropped in this order.
+    nodes: BTreeMap<u8, Node>,
+    pub lab: Lab,
+    pub dns: DnsServer,
+    pub watch: Watch,
+    /// Where clients connect to.
+    pub service: Service,
+    setting: Setting,
+    dir: PathBuf,
+    next: u8,
+}
+
+impl Hive {
+    /// A lab without a node; files go into `dir`.
+    pub fn new(setting: Setting, dir: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&dir)?;
+        let lab = Lab::new()?;
+        let watch = Watch::start(lab.shared());
+        let dns = DnsServer::start_on(lab::CLIENTS, LocalHive::SERVICE)?;
+        let service = Service::default();
+        Ok(Self { nodes: BTreeMap::new(), lab, dns, watch, service, setting, dir, next: 1 })
+    }
+
+    /// The nodes there are.
+    pub fn hosts(&self) -> Vec<u8> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// Where the files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The server binary.
+    pub fn server(&self) -> &Path {
+        &self.setting.server
+    }
+
+    /// The master, if all agree on one now.
+    pub fn settled(&mut self) -> Result<u8, String> {
+        Ok(self.agreed()?.master)
+    }
+
+    /// Adds an empty pod at an address nobody had, and lists it.
+    pub fn add(&mut self) -> io::Result<u8> {
+        self.add_with(&[], true)
+    }
+
+    /// The same with more arguments for its sidecar, and without a Redis for a witness.
+    pub fn add_with(&mut self, hive_args: &[&str], redis: bool) -> io::Result<u8> {
+        let host = self.next;
+        self.next += 1;
+        self.lab.add(host)?;
+        self.dns.list(lab::ip(host));
+        self.place(host, hive_args)?;
+        self.revive(host, if redis { Part::Both } else { Part::Hive })?;
+        if redis {
+            self.service.add(host);
+        }
+        Ok(host)
+    }
+
+    /// Reserves an address without a pod.
+    pub fn spare(&mut self) -> io::Result<u8> {
+        let host = self.next;
+        self.next += 1;
+        self.lab.add(host)?;
+        Ok(host)
+    }
+
+    /// A pod without processes on wires that are there.
+    pub fn place(&mut self, host: u8, hive_args: &[&str]) -> io::Result<()> {
+        let dir = self.dir.join(format!("node-{host}"));
+        std::fs::create_dir_all(&dir)?;
+        let hive_args = hive_args.iter().map(|a| (*a).to_owned()).collect();
+        let node = Node { host, dir, redis: None, hive: None, hive_args, fenced: true };
+        self.nodes.insert(host, node);
+        Ok(())
+    }
+
+    /// Takes the boot fence away from (or gives it back to) a Redis that is started later.
+    pub fn set_fenced(&mut self, host: u8, fenced: bool) {
+        if let Some(node) = self.nodes.get_mut(&host) {
+            node.fenced = fenced;
+        }
+    }
+
+    /// Starts what of `part` does not live; Redis is always empty.
+    pub fn revive(&mut self, host: u8, part: Part) -> io::Result<()> {
+        let dns = self.dns.addr();
+        let setting = self.setting.clone();
+        let node = self.node(host)?;
+        let dead = |p: &mut Option<Process>| p.as_mut().is_none_or(|p| p.ended().is_some());
+        if part != Part::Hive && dead(&mut node.redis) {
+            node.redis = Some(start_redis(&setting, node)?);
+        }
+        if part != Part::Redis && dead(&mut node.hive) {
+            node.hive = Some(start_hive(&setting, node, dns)?);
+        }
+        let (pids, has_redis) = (node.pids(), node.redis.is_some());
+        self.watch.set(host, pids, has_redis);
+        self.note(host)
+    }
+
+    /// SIGKILL for all of these in one instant.
+    pub fn kill(&mut self, host: u8, part: Part) -> io::Result<()> {
+        let node = self.node(host)?;
+        node.each(part).for_each(Process::freeze);
+        node.each(part).for_each(Process::kill);
+        self.note(host)
+    }
+
+    /// SIGTERM as a pod gets it: the hive first, Redis when it has gone. Says how long it took.
+    pub fn stop(&mut self, host: u8, limit: Duration) -> Result<Duration, String> {
+        let start = Instant::now();
+        let node = self.node(host).map_err(|e| e.to_string())?;
+        for part in [Part::Hive, Part::Redis] {
+            for process in node.each(part) {
+                process.terminate();
+                if process.wait(limit).is_none() {
+                    return Err(format!("{part:?} of {host} does not stop within {limit:?}"));
+                }
+            }
+        }
+        self.note(host).map_err(|e| e.to_string())?;
+        Ok(start.elapsed())
+    }
+
+    /// SIGSTOP.
+    pub fn freeze(&mut self, host: u8, part: Part) -> io::Result<()> {
+        self.node(host)?.each(part).for_each(Process::freeze);
+        self.note(host)
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&mut self, host: u8, part: Part) -> io::Result<()> {
+        self.node(host)?.each(part).for_each(Process::thaw);
+        self.note(host)
+    }
+
+    /// The pod is deleted, with its address; what still runs is killed.
+    pub fn remove(&mut self, host: u8) -> io::Result<()> {
+        self.service.remove(host);
+        self.watch.remove(host);
+        if let Some(mut node) = self.nodes.remove(&host) {
+            node.each(Part::Both).for_each(Process::freeze);
+            node.each(Part::Both).for_each(Process::kill);
+        }
+        self.dns.unlist(lab::ip(host));
+        self.lab.remove(host)
+    }
+
+    /// Whether the processes run and are not frozen.
+    pub fn runs(&mut self, host: u8, part: Part) -> bool {
+        self.nodes.get_mut(&host).is_some_and(|n| n.runs(part))
+    }
+
+    /// The process id of a Redis.
+    pub fn redis_pid(&self, host: u8) -> Option<u32> {
+        self.nodes.get(&host)?.pids()[0]
+    }
+
+    /// `/status`, over the wire that no fault touches.
+    pub fn status(&self, host: u8) -> Option<Value> {
+        let addr = SocketAddr::from((lab::watched(host), HTTP_PORT));
+        let (code, body) = http::get(addr, "/status", Duration::from_millis(700)).ok()?;
+        if code == 200 { serde_json::from_str(&body).ok() } else { None }
+    }
+
+    /// The pod's readiness.
+    pub fn ready(&self, host: u8) -> bool {
+        let addr = SocketAddr::from((lab::watched(host), HTTP_PORT));
+        http::get(addr, "/readyz", Duration::from_millis(700)).is_ok_and(|(code, _)| code == 200)
+    }
+
+    /// What the running hives agree on; `Err` tells what they say if they do not, or if a running
+    /// Redis beside one of them has no current copy.
+    pub fn agreed(&mut self) -> Result<Agreed, String> {
+        let hosts = self.hosts();
+        let hosts: Vec<u8> = hosts.into_iter().filter(|h| self.runs(*h, Part::Hive)).collect();
+        let mut views = BTreeSet::new();
+        let mut seen = Vec::new();
+        for host in &hosts {
+            let status = self.status(*host).ok_or_else(|| format!("{host} does not answer"))?;
+            let copy = self.nodes.get(host).is_some_and(|n| n.redis.is_some());
+            let current = !copy
+                || !self.runs(*host, Part::Redis)
+                || status["redis"]["current"].as_bool() == Some(true);
+            let epoch = status["epoch"].as_u64().unwrap_or(0);
+            let ip = |v: &Value| v.as_str().and_then(|s| s.parse::<IpAddr>().ok());
+            let addr = |v: &Value| v.as_str().and_then(|s| s.parse::<SocketAddr>().ok());
+            let (leader, master) = (ip(&status["leader"]), addr(&status["master"]));
+            let last = |a: IpAddr| if let IpAddr::V4(a) = a { a.octets()[3] } else { 0 };
+            let view = (epoch, leader.map(last), master.map(|m| last(m.ip())));
+            let role = status["role"].as_str().unwrap_or("?");
+            let mark = if current { "" } else { " NOT CURRENT" };
+            seen.push(format!("{host}: {role} e{epoch} leader {:?} master {:?}{mark}", view.1, view.2));
+            views.insert(view);
+            if !current {
+                views.insert((0, None, None));
+            }
+        }
+        match views.into_iter().collect::<Vec<_>>()[..] {
+            [(epoch, Some(leader), Some(master))] if hosts.contains(&leader) => {
+                Ok(Agreed { epoch, leader, master })
+            }
+            _ => Err(seen.join("; ")),
+        }
+    }
+
+    /// Waits until all agree and are current, and a write through every hive works. Tells how long
+    /// it took, or what was in the way.
+    pub fn settle(&mut self, limit: Duration) -> Result<(Agreed, Duration), String> {
+        let start = Instant::now();
+        loop {
+            let found = self.agreed().and_then(|agreed| {
+                let hosts = self.hosts();
+                let served = hosts.into_iter().filter(|h| self.runs(*h, Part::Hive));
+                served.collect::<Vec<_>>().into_iter().try_for_each(|h| self.serves(h))?;
+                Ok(agreed)
+            });
+            match found {
+                Ok(agreed) => return Ok((agreed, start.elapsed())),
+                Err(why) if start.elapsed() >= limit => {
+                    return Err(format!("not settled after {limit:?}: {why}"));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// Whether a write through this hive is taken.
+    fn serves(&self, host: u8) -> Result<(), String> {
+        let addr = SocketAddr::from((lab::watched(host), PROXY_PORT));
+        let wait = Duration::from_millis(700);
+        let write = || -> redis::RedisResult<()> {
+            let mut connection = connect(addr, wait)?;
+            redis::cmd("SET").arg("probe").arg(1).exec(&mut connection)
+        };
+        write().map_err(|e| format!("no write through {host}: {e}"))
+    }
+
+    /// A connection to a node's Redis, past its sidecar and past all faults.
+    pub fn redis(&self, host: u8) -> redis::RedisResult<redis::Connection> {
+        connect(SocketAddr::from((lab::watched(host), REDIS_PORT)), Duration::from_secs(3))
+    }
+
+    /// What sidecars wrote before they died of a broken invariant.
+    pub fn panics(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let Ok(entries) = std::fs::read_dir(&self.dir) else { return found };
+        for entry in entries.flatten() {
+            let log = entry.path().join("hive.log");
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let mut lines = text.lines();
+            while let Some(line) = lines.by_ref().find(|l| l.contains("panicked at")) {
+                found.push(format!("{}: {line} {}", log.display(), lines.next().unwrap_or("")));
+            }
+        }
+        found
+    }
+
+    fn node(&mut self, host: u8) -> io::Result<&mut Node> {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no node {host}"));
+        self.nodes.get_mut(&host).ok_or_else(missing)
+    }
+
+    /// Tells the network's picture whether this node relays anything.
+    fn note(&mut self, host: u8) -> io::Result<()> {
+        let runs = self.runs(host, Part::Hive);
+        self.lab.change(|net| {
+            if runs { net.stopped.remove(&host) } else { net.stopped.insert(host) };
+        })
+    }
+}
+
+/// Connects; nothing on it takes longer than `wait`.
+pub fn connect(addr: SocketAddr, wait: Duration) -> redis::RedisResult<redis::Connection> {
+    let client = redis::Client::open(format!("redis://{addr}/"))?;
+    let connection = client.get_connection_with_timeout(wait)?;
+    connection.set_read_timeout(Some(wait))?;
+    connection.set_write_timeout(Some(wait))?;
+    Ok(connection)
+}
+
+fn start_redis(setting: &Setting, node: &Node) -> io::Result<Process> {
+    let data = node.dir.join("redis");
+    let _ = std::fs::remove_dir_all(&data);
+    std::fs::create_dir_all(&data)?;
+    let mut args: Vec<OsString> = Vec::new();
+    let mut push = |key: &str, value: &str| args.extend([key.into(), value.into()]);
+    push("--port", &REDIS_PORT.to_string());
+    push("--bind", "0.0.0.0");
+    // Clients ask for it to know which server executed their command.
+    push("--replica-announce-ip", &lab::ip(node.host).to_string());
+    push("--protected-mode", "no");
+    push("--dir", &data.to_string_lossy());
+    if node.fenced {
+        args.extend(BOOT_FENCE.iter().map(OsString::from));
+    } else {
+        // All but the replicaof and the stale data that go with it.
+        args.extend(BOOT_FENCE.iter().skip(5).map(OsString::from));
+    }
+    launch(node.host, &setting.server, args, node.dir.join("redis.log"))
+}
+
+fn start_hive(setting: &Setting, node: &Node, dns: SocketAddr) -> io::Result<Process> {
+    let mut args: Vec<OsString> = vec!["run".into()];
+    let mut push = |key: &str, value: &str| args.extend([key.into(), value.into()]);
+    push("--service", LocalHive::SERVICE);
+    push("--dns-server", &dns.to_string());
+    push("--advertise", &lab::ip(node.host).to_string());
+    push("--bind", "0.0.0.0");
+    push("--log-format", "text");
+    args.extend(setting.hive_args.iter().chain(&node.hive_args).map(OsString::from));
+    let exe = Path::new(env!("CARGO_BIN_EXE_redis-hive"));
+    launch(node.host, exe, args, node.dir.join("hive.log"))
+}
+
+/// Starts a program in a node's namespace; it dies with this process.
+pub fn launch(host: u8, program: &Path, args: Vec<OsString>, log: PathBuf) -> io::Result<Process> {
+    let exe = Path::new(env!("CARGO_BIN_EXE_redis-hive"));
+    Process::start(exe, Path::new("ip"), lab::inside(host, program, args), log)
+}

@@ -1,0 +1,155 @@
+//! Which hives there are, and what is done to each of them, in which order.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::hive::Setting;
+use super::load::Amount;
+use super::mix;
+use super::rng::Rng;
+use super::run::{Chaos, Step};
+use super::{crash, freeze, planned, quorum, wires};
+
+/// How it went.
+pub struct Score {
+    pub passed: u32,
+    pub failed: u32,
+    pub seed: u64,
+}
+
+/// The clients of the short run.
+pub const FEW: Amount = Amount {
+    writers: 4,
+    pause: Duration::from_millis(2),
+    big_every: Some(Duration::from_millis(250)),
+    slow: 0,
+};
+
+/// One run's means.
+pub struct Plan<'a> {
+    server: &'a Path,
+    dir: &'a Path,
+    seed: u64,
+    only: Option<String>,
+    pub long: bool,
+    score: Score,
+    hives: u32,
+}
+
+/// Works through everything.
+pub fn run(server: &Path, dir: &Path) -> Score {
+    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
+    let chance = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seed = number("HIVE_CHAOS_SEED")
+        .unwrap_or_else(|| chance().map_or(1, |t| t.as_millis() as u64 % 1_000_000));
+    let minutes = number("HIVE_CHAOS_MINUTES").unwrap_or(0);
+    let end = Instant::now() + Duration::from_secs(60 * minutes);
+    let mut plan = Plan {
+        server,
+        dir,
+        seed,
+        only: std::env::var("HIVE_CHAOS_ONLY").ok(),
+        long: minutes > 0,
+        score: Score { passed: 0, failed: 0, seed },
+        hives: 0,
+    };
+    println!("chaos against {}, seed {seed}: HIVE_CHAOS_SEED={seed} repeats it", server.display());
+    if let Err(why) = super::history::self_check() {
+        plan.count("the history's own check", &[why]);
+    }
+    let short = drain(2);
+    plan.hive("crashes", 3, &short, FEW, &crash::STEPS);
+    plan.hive("standstills", 3, &short, FEW, &freeze::STEPS);
+    plan.hive("wires", 3, &short, FEW, &wires::STEPS);
+    plan.hive("planned changes", 3, &short, FEW, &planned::STEPS);
+    plan.hive("disasters", 3, &short, FEW, &crash::DISASTERS);
+    quorum::run(&mut plan);
+    mix::run(&mut plan, seed);
+    if plan.long {
+        mix::big_data_set(&mut plan);
+        let mut round = 1;
+        while Instant::now() < end {
+            mix::run(&mut plan, seed + round);
+            round += 1;
+        }
+    }
+    plan.score
+}
+
+/// Clients that stay make a stopping hive use its whole drain timeout.
+fn drain(seconds: u32) -> Vec<String> {
+    vec!["--drain-timeout".into(), format!("{seconds}s")]
+}
+
+impl Plan<'_> {
+    /// Does these steps to one hive. After a step that went wrong, the next one gets a new hive.
+    pub fn hive(&mut self, name: &str, nodes: usize, args: &[String], amount: Amount, steps: &[Step]) {
+        let mut chaos: Option<Chaos> = None;
+        for step in steps {
+            if !self.wanted(name, step.name) {
+                continue;
+            }
+            let mut open = match chaos.take() {
+                Some(open) => open,
+                None => match self.start(name, nodes, args, amount, self.seed) {
+                    Some(new) => new,
+                    None => return,
+                },
+            };
+            let wrong = open.step(step);
+            if self.count(&format!("{name}: {}", step.name), &wrong) {
+                chaos = Some(open);
+            }
+        }
+        if let Some(mut chaos) = chaos {
+            let wrong = chaos.judge_all();
+            if !wrong.is_empty() {
+                println!("FAIL {name}: lost later: {wrong:?}");
+                self.count(name, &wrong);
+            }
+        }
+    }
+
+    /// A new hive under load.
+    pub fn start(
+        &mut self,
+        name: &str,
+        nodes: usize,
+        args: &[String],
+        amount: Amount,
+        seed: u64,
+    ) -> Option<Chaos> {
+        self.hives += 1;
+        let dir = self.dir.join(format!("{}-{}", self.hives, name.replace(' ', "-")));
+        let setting = Setting { server: self.server.to_owned(), hive_args: args.to_vec() };
+        let kept = dir.clone();
+        match Chaos::start(setting, dir, nodes, amount, Rng::new(seed), self.long) {
+            Ok(chaos) => {
+                println!("---- {name}: {nodes} nodes {}, files in {}", args.join(" "), kept.display());
+                Some(chaos)
+            }
+            Err(why) => {
+                println!("FAIL {name}: {why}");
+                self.count(name, &[why]);
+                None
+            }
+        }
+    }
+
+    /// Whether the caller of the run asked for this.
+    pub fn wanted(&self, hive: &str, step: &str) -> bool {
+        let only = |text: &String| hive.contains(text.as_str()) || step.contains(text.as_str());
+        self.only.as_ref().is_none_or(only)
+    }
+
+    /// Notes the result; true if it was good.
+    pub fn count(&mut self, name: &str, wrong: &[String]) -> bool {
+        if wrong.is_empty() {
+            self.score.passed += 1;
+            return true;
+        }
+        self.score.failed += 1;
+        println!("FAILED: {name} (HIVE_CHAOS_SEED={})", self.seed);
+        false
+    }
+}
