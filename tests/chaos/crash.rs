@@ -10,23 +10,83 @@ use super::watch;
 /// Each once.
 pub const STEPS: [Step; 12] = [
     Step { name: "the leader's hive is killed", loss: Loss::None, within: SOON, run: leaders_hive },
-    Step { name: "a follower's hive is killed", loss: Loss::None, within: SOON, run: followers_hive },
-    Step { name: "all hives are killed in turn", loss: Loss::None, within: SOON, run: hives_in_turn },
+    Step {
+        name: "a follower's hive is killed",
+        loss: Loss::None,
+        within: SOON,
+        run: followers_hive,
+    },
+    Step {
+        name: "all hives are killed in turn",
+        loss: Loss::None,
+        within: SOON,
+        run: hives_in_turn,
+    },
     Step { name: "all hives are killed at once", loss: Loss::None, within: SOON, run: all_hives },
-    Step { name: "the master's Redis is killed, back at once", loss: Loss::Tail, within: SOON, run: masters_redis },
-    Step { name: "a replica's Redis is killed", loss: Loss::None, within: SOON, run: replicas_redis },
-    Step { name: "the leader's pod is killed, back on its address", loss: Loss::Tail, within: SOON, run: leaders_pod },
-    Step { name: "a follower's pod is replaced", loss: Loss::None, within: SOON, run: followers_pod },
-    Step { name: "the leader's node vanishes silently and is replaced", loss: Loss::Tail, within: SOON, run: vanish },
-    Step { name: "a Redis over its memory limit is killed", loss: Loss::Tail, within: SOON, run: out_of_memory },
-    Step { name: "two of three pods are killed at once", loss: Loss::Tail, within: SOON, run: two_pods },
-    Step { name: "a stranger's Redis takes the address of a dead pod", loss: Loss::Tail, within: SOON, run: stranger },
+    Step {
+        name: "the master's Redis is killed, back at once",
+        loss: Loss::Tail,
+        within: SOON,
+        run: masters_redis,
+    },
+    Step {
+        name: "a replica's Redis is killed",
+        loss: Loss::None,
+        within: SOON,
+        run: replicas_redis,
+    },
+    Step {
+        name: "the leader's pod is killed, back on its address",
+        loss: Loss::Tail,
+        within: SOON,
+        run: leaders_pod,
+    },
+    Step {
+        name: "a follower's pod is replaced",
+        loss: Loss::None,
+        within: SOON,
+        run: followers_pod,
+    },
+    Step {
+        name: "the leader's node vanishes silently and is replaced",
+        loss: Loss::Tail,
+        within: SOON,
+        run: vanish,
+    },
+    Step {
+        name: "a Redis over its memory limit is killed",
+        loss: Loss::Tail,
+        within: SOON,
+        run: out_of_memory,
+    },
+    Step {
+        name: "two of three pods are killed at once",
+        loss: Loss::Tail,
+        within: SOON,
+        run: two_pods,
+    },
+    Step {
+        name: "a stranger's Redis takes the address of a dead pod",
+        loss: Loss::Tail,
+        within: SOON,
+        run: stranger,
+    },
 ];
 
 /// All copies go.
 pub const DISASTERS: [Step; 2] = [
-    Step { name: "the whole set is killed and starts anew", loss: Loss::All, within: LATER, run: whole_set },
-    Step { name: "the master's Redis restarts without the boot fence", loss: Loss::All, within: LATER, run: unfenced },
+    Step {
+        name: "the whole set is killed and starts anew",
+        loss: Loss::All,
+        within: LATER,
+        run: whole_set,
+    },
+    Step {
+        name: "the master's Redis restarts without the boot fence",
+        loss: Loss::All,
+        within: LATER,
+        run: unfenced,
+    },
 ];
 
 fn io<T>(result: std::io::Result<T>) -> Result<T, String> {
@@ -110,7 +170,9 @@ fn followers_pod(c: &mut Chaos) -> Done {
 /// No RST tells anybody: the wire is pulled first.
 fn vanish(c: &mut Chaos) -> Done {
     let before = c.ready()?;
-    io(c.hive.lab.change(|net| drop(net.down.insert(before.leader))))?;
+    io(c.hive.lab.change(|net| {
+        net.down.insert(before.leader);
+    }))?;
     io(c.hive.kill(before.leader, Part::Both))?;
     c.wait(1500, 2000);
     io(c.hive.remove(before.leader))?;

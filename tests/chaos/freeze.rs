@@ -2,20 +2,62 @@
 
 use std::time::{Duration, Instant};
 
+use redis_hive::cli::dev::launch::REDIS_PORT;
+
 use super::hive::{Part, connect};
 use super::lab;
 use super::run::{Chaos, Done, LATER, Loss, SOON, Step};
 
 /// Each once.
 pub const STEPS: [Step; 8] = [
-    Step { name: "the leader's hive stands still for 2 s", loss: Loss::None, within: SOON, run: leaders_hive },
-    Step { name: "a follower's hive stands still for 2 s", loss: Loss::None, within: SOON, run: followers_hive },
-    Step { name: "the master's Redis stands still for 3 s", loss: Loss::None, within: SOON, run: masters_redis_briefly },
-    Step { name: "the master's Redis stands still for 9 s", loss: Loss::Tail, within: LATER, run: masters_redis_long },
-    Step { name: "the leader's pod stands still for 3 s", loss: Loss::Tail, within: SOON, run: leaders_pod },
-    Step { name: "a follower's pod stands still for 2 s", loss: Loss::None, within: SOON, run: followers_pod },
-    Step { name: "a script blocks the master's Redis for 3 s", loss: Loss::None, within: SOON, run: script_briefly },
-    Step { name: "a script blocks the master's Redis for 12 s", loss: Loss::None, within: SOON, run: script_long },
+    Step {
+        name: "the leader's hive stands still for 2 s",
+        loss: Loss::None,
+        within: SOON,
+        run: leaders_hive,
+    },
+    Step {
+        name: "a follower's hive stands still for 2 s",
+        loss: Loss::None,
+        within: SOON,
+        run: followers_hive,
+    },
+    Step {
+        name: "the master's Redis stands still for 3 s",
+        loss: Loss::None,
+        within: SOON,
+        run: masters_redis_briefly,
+    },
+    Step {
+        name: "the master's Redis stands still for 9 s",
+        loss: Loss::Tail,
+        within: LATER,
+        run: masters_redis_long,
+    },
+    Step {
+        name: "the leader's pod stands still for 3 s",
+        loss: Loss::Tail,
+        within: SOON,
+        run: leaders_pod,
+    },
+    Step {
+        name: "a follower's pod stands still for 2 s",
+        loss: Loss::None,
+        within: SOON,
+        run: followers_pod,
+    },
+    Step {
+        name: "a script blocks the master's Redis for 3 s",
+        loss: Loss::None,
+        within: SOON,
+        run: script_briefly,
+    },
+    Step {
+        name: "a script blocks the master's Redis for 12 s",
+        loss: Loss::None,
+        within: SOON,
+        run: script_long,
+    },
 ];
 
 fn io<T>(result: std::io::Result<T>) -> Result<T, String> {
@@ -80,21 +122,33 @@ fn script_long(c: &mut Chaos) -> Done {
     same(c, before)
 }
 
-/// Keeps a Redis busy for about this long, by a script that only computes.
+/// Keeps a Redis busy for about this long, by a script that only computes. After five seconds
+/// Redis answers everybody that it is busy, and lets the script be stopped.
 fn block(host: u8, seconds: u64) -> Done {
     const COUNT: &str = "local x = 0 for i = 1, tonumber(ARGV[1]) do x = x + i end return 1";
-    let addr = std::net::SocketAddr::from((lab::watched(host), 6379));
-    let mut connection = connect(addr, Duration::from_secs(40)).map_err(|e| e.to_string())?;
-    let mut run = |turns: u64| -> Result<Duration, String> {
+    const PROBE: u64 = 20_000_000;
+    let addr = std::net::SocketAddr::from((lab::watched(host), REDIS_PORT));
+    let open = || connect(addr, Duration::from_secs(60)).map_err(|e| e.to_string());
+    let mut connection = open()?;
+    let mut run = |turns: u64| {
         let start = Instant::now();
         let done = redis::cmd("EVAL").arg(COUNT).arg(0).arg(turns).exec(&mut connection);
-        done.map_err(|e| e.to_string())?;
-        Ok(start.elapsed())
+        (start.elapsed(), done)
     };
     // How fast it counts depends on the machine and on what else runs.
-    let probe = 3_000_000;
-    let took = run(probe)?.max(Duration::from_micros(100)).as_micros() as u64;
-    let took = run(seconds * 1_000_000 * probe / took)?;
+    let (probe, done) = run(PROBE);
+    done.map_err(|e| e.to_string())?;
+    let stopped = seconds > 5;
+    let wanted = if stopped { 10 * seconds } else { seconds };
+    let turns = wanted * 1_000_000 * PROBE / (probe.as_micros() as u64).max(1);
+    if stopped {
+        let mut other = open()?;
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(seconds));
+            let _ = redis::cmd("SCRIPT").arg("KILL").exec(&mut other);
+        });
+    }
+    let (took, _) = run(turns);
     let wanted = Duration::from_secs(seconds);
     if took < wanted * 2 / 3 || took > wanted * 2 {
         println!("     note: the script ran for {took:.1?} instead of {wanted:?}");

@@ -146,25 +146,34 @@ impl History {
         all.collect()
     }
 
-    /// The longest time between two acknowledged writes of one writer since a moment.
-    pub fn outage(&self, since: u64, until: u64) -> Duration {
+    /// From `since` to `until`, the longest time without any acknowledged write, and without one of
+    /// the same writer.
+    pub fn outage(&self, since: u64, until: u64) -> (Duration, Duration) {
+        // The last writer is the slow one, which has pauses of its own.
+        let steady = self.writers.len().saturating_sub(1);
+        let mut all = Vec::new();
         let mut worst = 0;
-        // The last writer may be the slow one, which has pauses of its own.
-        for writer in self.writers.iter().take(self.writers.len().saturating_sub(1)) {
+        for writer in self.writers.iter().take(steady) {
             let writes = lock(writer);
-            let mut last = since;
-            for ack in writes.acks.iter().rev().take_while(|a| a.at >= since).collect::<Vec<_>>().iter().rev() {
-                worst = worst.max(ack.at.min(until).saturating_sub(last));
-                last = ack.at;
-            }
-            worst = worst.max(until.saturating_sub(last));
+            let first = writes.acks.partition_point(|a| a.at < since);
+            let times = writes.acks.get(first..).unwrap_or_default().iter().map(|a| a.at);
+            let times: Vec<u64> = times.take_while(|at| *at <= until).collect();
+            worst = worst.max(longest_gap(&times, since, until));
+            all.extend(times);
         }
-        Duration::from_micros(worst)
+        all.sort_unstable();
+        let dark = longest_gap(&all, since, until);
+        (Duration::from_micros(dark), Duration::from_micros(worst))
     }
 
     /// Looks on a server for every write that was acknowledged until `until` and not looked for
     /// before; returns those that it does not have. With `again`, for all of them.
-    pub fn missing(&self, server: &mut Connection, until: u64, again: bool) -> RedisResult<Vec<(u8, Ack)>> {
+    pub fn missing(
+        &self,
+        server: &mut Connection,
+        until: u64,
+        again: bool,
+    ) -> RedisResult<Vec<(u8, Ack)>> {
         let mut lost = Vec::new();
         for (id, writer) in (0..).zip(&self.writers) {
             let acks: Vec<Ack> = {
@@ -217,8 +226,12 @@ pub fn tell(lost: &[(u8, Ack)], faults: &[Fault]) -> Vec<String> {
     let mut groups: BTreeMap<String, Vec<&Ack>> = BTreeMap::new();
     for (_, ack) in lost {
         let fault = blame(faults, ack.at);
-        let name = fault.map_or("no fault at all".to_owned(), |f| format!("{} at {}", f.name, f.start));
-        groups.entry(format!("{name}, executed by {} through {}", ack.by, ack.via)).or_default().push(ack);
+        let name =
+            fault.map_or("no fault at all".to_owned(), |f| format!("{} at {}", f.name, f.start));
+        groups
+            .entry(format!("{name}, executed by {} through {}", ack.by, ack.via))
+            .or_default()
+            .push(ack);
     }
     let line = |(name, acks): (String, Vec<&Ack>)| {
         let start = acks.first().and_then(|a| blame(faults, a.at)).map_or(0, |f| f.start) as f64;
@@ -228,6 +241,13 @@ pub fn tell(lost: &[(u8, Ack)], faults: &[Fault]) -> Vec<String> {
         format!("{} by {name}, acknowledged {first:.1} to {last:.1} ms after it", acks.len())
     };
     groups.into_iter().map(line).collect()
+}
+
+fn longest_gap(times: &[u64], since: u64, until: u64) -> u64 {
+    let mut last = since;
+    let gaps =
+        times.iter().chain([&until]).map(|at| at.saturating_sub(std::mem::replace(&mut last, *at)));
+    gaps.max().unwrap_or(0)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -249,7 +269,7 @@ pub fn self_check() -> Result<(), String> {
         history.acked(0, Ack { number, sent: at, at, via: 1, by: 1 });
     }
     let outage = history.outage(1_000, 10_000);
-    if outage != Duration::from_millis(7) {
+    if outage != (Duration::from_millis(7), Duration::from_millis(7)) {
         return Err(format!("an outage of 7 ms is measured as {outage:?}"));
     }
     Ok(())

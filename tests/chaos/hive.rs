@@ -130,14 +130,6 @@ impl Hive {
         Ok(host)
     }
 
-    /// Reserves an address without a pod.
-    pub fn spare(&mut self) -> io::Result<u8> {
-        let host = self.next;
-        self.next += 1;
-        self.lab.add(host)?;
-        Ok(host)
-    }
-
     /// A pod without processes on wires that are there.
     pub fn place(&mut self, host: u8, hive_args: &[&str]) -> io::Result<()> {
         let dir = self.dir.join(format!("node-{host}"));
@@ -264,7 +256,10 @@ impl Hive {
             let view = (epoch, leader.map(last), master.map(|m| last(m.ip())));
             let role = status["role"].as_str().unwrap_or("?");
             let mark = if current { "" } else { " NOT CURRENT" };
-            seen.push(format!("{host}: {role} e{epoch} leader {:?} master {:?}{mark}", view.1, view.2));
+            seen.push(format!(
+                "{host}: {role} e{epoch} leader {:?} master {:?}{mark}",
+                view.1, view.2
+            ));
             views.insert(view);
             if !current {
                 views.insert((0, None, None));
@@ -339,7 +334,11 @@ impl Hive {
     fn note(&mut self, host: u8) -> io::Result<()> {
         let runs = self.runs(host, Part::Hive);
         self.lab.change(|net| {
-            if runs { net.stopped.remove(&host) } else { net.stopped.insert(host) };
+            if runs {
+                net.stopped.remove(&host)
+            } else {
+                net.stopped.insert(host)
+            };
         })
     }
 }

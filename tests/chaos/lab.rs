@@ -19,7 +19,8 @@ pub const CLIENTS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 250);
 /// Set in the process that already is where it belongs.
 const INSIDE: &str = "HIVE_CHAOS_INSIDE";
 /// What has to be there, and the package that has it.
-const TOOLS: [(&str, &str); 3] = [("ip", "iproute2"), ("nft", "nftables"), ("unshare", "util-linux")];
+const TOOLS: [(&str, &str); 3] =
+    [("ip", "iproute2"), ("nft", "nftables"), ("unshare", "util-linux")];
 
 /// The address of a node.
 pub fn ip(host: u8) -> Ipv4Addr {
@@ -42,7 +43,13 @@ pub fn enter() -> Result<(), String> {
         return prepare().map_err(|e| format!("prepare the namespaces: {e}"));
     }
     for (tool, package) in TOOLS {
-        if Command::new(tool).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        if Command::new(tool)
+            .arg("--help")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_err()
+        {
             return Err(format!("{tool} is missing: apt-get install {package}"));
         }
     }
@@ -61,12 +68,19 @@ pub fn enter() -> Result<(), String> {
         command.status().is_ok_and(|s| s.success())
     };
     let Some(way) = ways.iter().find(works) else {
-        return Err("network namespaces need root, sudo without a password or user namespaces".into());
+        return Err(
+            "network namespaces need root, sudo without a password or user namespaces".into()
+        );
     };
     let exe = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut command = Command::new(way[0]);
     command.args(&way[1..]).arg(exe).args(std::env::args_os().skip(1)).env(INSIDE, "1");
     Err(format!("{}: {}", way.join(" "), command.exec()))
+}
+
+/// A folder in memory, so that a slow disk stops nobody; it goes with the process.
+pub fn in_memory(dir: &Path) -> io::Result<()> {
+    run("mount", &["-t", "tmpfs", "redis-hive-chaos", &dir.to_string_lossy()], "")
 }
 
 /// Names of namespaces are files under /run/netns: ours are to be seen by nobody else.
@@ -127,13 +141,12 @@ impl Lab {
     pub fn remove(&mut self, host: u8) -> io::Result<()> {
         self.hosts.retain(|h| *h != host);
         self.change(|net| net.forget(host))?;
-        let lines = [format!("-n bridge link del p{host}"), format!("link del w{host}"), format!("netns del n{host}")];
+        let lines = [
+            format!("-n bridge link del p{host}"),
+            format!("link del w{host}"),
+            format!("netns del n{host}"),
+        ];
         ip_batch("-force", &lines)
-    }
-
-    /// What is broken now.
-    pub fn net(&self) -> Net {
-        self.lock().clone()
     }
 
     /// To look at from other threads.

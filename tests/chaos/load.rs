@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use redis::{Connection, RedisResult};
 use redis_hive::cli::dev::launch::PROXY_PORT;
 
-use super::hive::connect;
 use super::history::{Ack, Backstep, History, now};
+use super::hive::connect;
 use super::lab;
 
 /// A client that has no answer after this long gives its connection up.
@@ -310,9 +310,8 @@ fn push(client: &mut Client) {
 /// Is blocked most of its time.
 fn pop(client: &mut Client) {
     while client.goes_on() {
-        let popped = client.with(|c| {
-            redis::cmd("BLPOP").arg("queue").arg(1).query::<Option<(String, u64)>>(c)
-        });
+        let popped = client
+            .with(|c| redis::cmd("BLPOP").arg("queue").arg(1).query::<Option<(String, u64)>>(c));
         if let Some((_, Some((_, number)))) = popped {
             client.history.popped(number);
         }
@@ -332,7 +331,8 @@ fn write_big(client: &mut Client, every: Duration) {
                 client.with(|c| redis::cmd("GET").arg(&key).query::<Option<Vec<u8>>>(c))
         {
             // It may be lost, never damaged: one letter, whole.
-            let whole = value.as_ref().is_none_or(|v| v.len() == BIG && v.iter().all(|b| b == &v[0]));
+            let whole =
+                value.as_ref().is_none_or(|v| v.len() == BIG && v.iter().all(|b| b == &v[0]));
             client.history.big(whole);
         }
         client.sleep(every);

@@ -23,10 +23,13 @@ mod run;
 mod watch;
 mod wires;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use redis_hive::cli::dev::nodes::find_redis_server;
+
+/// What the names of all our folders begin with.
+const PREFIX: &str = "redis-hive-chaos-";
 
 fn main() -> ExitCode {
     // This binary is also the relay that it puts beside a node.
@@ -61,28 +64,53 @@ fn main() -> ExitCode {
         }
     };
     let score = plan::run(&server, &dir);
-    if score.failed == 0 && std::env::var_os("HIVE_DEV_KEEP").is_none() {
-        let _ = std::fs::remove_dir_all(&dir);
-    } else {
-        println!("the files of all nodes are kept in {}", dir.display());
+    if score.failed > 0 || std::env::var_os("HIVE_DEV_KEEP").is_some() {
+        match keep(&dir) {
+            Ok(kept) => println!("the logs of all nodes are kept in {}", kept.display()),
+            Err(e) => println!("the logs of all nodes cannot be kept: {e}"),
+        }
     }
     let verdict = if score.failed == 0 { "ok" } else { "FAILED" };
-    println!("test result: {verdict}. {} passed; {} failed; seed {}", score.passed, score.failed, score.seed);
+    println!(
+        "test result: {verdict}. {} passed; {} failed; seed {}",
+        score.passed, score.failed, score.seed
+    );
     if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A folder for the files of this run, named after its process; those of runs that were killed go.
+/// A folder for the files of this run, in memory and gone with this process; it is named after it,
+/// and the empty ones that earlier runs left are removed.
 fn files() -> std::io::Result<PathBuf> {
-    const PREFIX: &str = "redis-hive-chaos-";
     let all = std::env::temp_dir();
     for entry in std::fs::read_dir(&all)?.flatten() {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|n| n.strip_prefix(PREFIX)).and_then(|p| p.parse::<u32>().ok());
+        let pid = name.to_str().and_then(|n| n.strip_prefix(PREFIX));
         if pid.is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists()) {
-            let _ = std::fs::remove_dir_all(entry.path());
+            // Only an empty one can be removed so; one that holds logs stays.
+            let _ = std::fs::remove_dir(entry.path());
         }
     }
     let dir = all.join(format!("{PREFIX}{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
+    lab::in_memory(&dir)?;
     Ok(dir)
+}
+
+/// Copies all logs to where they outlive this process.
+fn keep(dir: &Path) -> std::io::Result<PathBuf> {
+    let kept = std::env::temp_dir().join(format!("{PREFIX}{}-logs", std::process::id()));
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)?.flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "log") {
+                let to = kept.join(path.strip_prefix(dir).unwrap_or(&path));
+                to.parent().map(std::fs::create_dir_all).transpose()?;
+                std::fs::copy(&path, to)?;
+            }
+        }
+    }
+    Ok(kept)
 }

@@ -1,5 +1,6 @@
 //! Which hives there are, and what is done to each of them, in which order.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,9 @@ pub const FEW: Amount = Amount {
     big_every: Some(Duration::from_millis(250)),
     slow: 0,
 };
+
+/// How often a step is done again that failed while the machine stood still.
+const AGAIN: u32 = 2;
 
 /// One run's means.
 pub struct Plan<'a> {
@@ -83,12 +87,18 @@ fn drain(seconds: u32) -> Vec<String> {
 
 impl Plan<'_> {
     /// Does these steps to one hive. After a step that went wrong, the next one gets a new hive.
-    pub fn hive(&mut self, name: &str, nodes: usize, args: &[String], amount: Amount, steps: &[Step]) {
+    pub fn hive(
+        &mut self,
+        name: &str,
+        nodes: usize,
+        args: &[String],
+        amount: Amount,
+        steps: &[Step],
+    ) {
         let mut chaos: Option<Chaos> = None;
-        for step in steps {
-            if !self.wanted(name, step.name) {
-                continue;
-            }
+        let wanted: Vec<&Step> = steps.iter().filter(|s| self.wanted(name, s.name)).collect();
+        let mut todo: VecDeque<(&Step, u32)> = wanted.into_iter().map(|s| (s, 0)).collect();
+        while let Some((step, tries)) = todo.pop_front() {
             let mut open = match chaos.take() {
                 Some(open) => open,
                 None => match self.start(name, nodes, args, amount, self.seed) {
@@ -96,8 +106,11 @@ impl Plan<'_> {
                     None => return,
                 },
             };
-            let wrong = open.step(step);
-            if self.count(&format!("{name}: {}", step.name), &wrong) {
+            let verdict = open.step(step);
+            if verdict.stalled && !verdict.wrong.is_empty() && tries < AGAIN {
+                println!("     once more: that was this machine's fault");
+                todo.push_front((step, tries + 1));
+            } else if self.count(&format!("{name}: {}", step.name), &verdict.wrong) {
                 chaos = Some(open);
             }
         }
@@ -125,7 +138,11 @@ impl Plan<'_> {
         let kept = dir.clone();
         match Chaos::start(setting, dir, nodes, amount, Rng::new(seed), self.long) {
             Ok(chaos) => {
-                println!("---- {name}: {nodes} nodes {}, files in {}", args.join(" "), kept.display());
+                println!(
+                    "---- {name}: {nodes} nodes {}, files in {}",
+                    args.join(" "),
+                    kept.display()
+                );
                 Some(chaos)
             }
             Err(why) => {

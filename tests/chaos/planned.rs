@@ -9,10 +9,30 @@ const STOP: Duration = Duration::from_secs(25);
 
 /// Each once.
 pub const STEPS: [Step; 4] = [
-    Step { name: "the leader's pod is told to stop and replaced", loss: Loss::None, within: SOON, run: leader },
-    Step { name: "a follower's pod is told to stop and replaced", loss: Loss::None, within: SOON, run: follower },
-    Step { name: "rolling replacement, a new empty pod before each old one goes", loss: Loss::None, within: SOON, run: rolling },
-    Step { name: "rolling restart, each pod empty on its old address", loss: Loss::None, within: SOON, run: restart },
+    Step {
+        name: "the leader's pod is told to stop and replaced",
+        loss: Loss::None,
+        within: SOON,
+        run: leader,
+    },
+    Step {
+        name: "a follower's pod is told to stop and replaced",
+        loss: Loss::None,
+        within: SOON,
+        run: follower,
+    },
+    Step {
+        name: "rolling replacement, a new empty pod before each old one goes",
+        loss: Loss::None,
+        within: SOON,
+        run: rolling,
+    },
+    Step {
+        name: "rolling restart, each pod empty on its old address",
+        loss: Loss::None,
+        within: SOON,
+        run: restart,
+    },
 ];
 
 fn io<T>(result: std::io::Result<T>) -> Result<T, String> {

@@ -18,7 +18,8 @@ const WAITING: usize = 1024;
 
 /// The rules that lead what comes over the wire into the relay; what it sends on is local.
 pub fn rules() -> String {
-    let mut rules = "table ip chaos {\n chain in {\n  type nat hook prerouting priority -100;\n".to_owned();
+    let mut rules =
+        "table ip chaos {\n chain in {\n  type nat hook prerouting priority -100;\n".to_owned();
     for port in [PEER_PORT, REDIS_PORT] {
         rules += &format!("  iifname eth0 tcp dport {port} redirect to :{}\n", port + ABOVE);
     }

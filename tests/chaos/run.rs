@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::hive::{Agreed, Hive, Part, Setting};
 use super::history::{self, Ack, Fault, now};
+use super::hive::{Agreed, Hive, Part, Setting};
 use super::load::{Amount, Load};
 use super::rng::Rng;
 use super::watch::{CANARY, Usage};
@@ -38,11 +38,24 @@ pub type Done = Result<(), String>;
 pub const SOON: Duration = Duration::from_secs(5);
 /// The same where `--redis-timeout` is part of it.
 pub const LATER: Duration = Duration::from_secs(10);
+/// A replica has everything within this time. TCP tries a cut connection again only after about as
+/// long as it was cut.
+const COPIES: Duration = Duration::from_secs(15);
 /// What was acknowledged longer than this before a crash has left the master.
 const TAIL: u64 = 1_000_000;
 /// How much more than at the start a process may take when all is well again.
 const MORE_MIB: u64 = 64;
 const MORE_FDS: u64 = 100;
+
+/// A machine that lets a sleeping thread wait for so long longer measures itself, not the hive.
+const STALL: Duration = Duration::from_millis(400);
+
+/// What became of a step.
+pub struct Verdict {
+    pub wrong: Vec<String>,
+    /// The machine was too busy for a fair judgement.
+    pub stalled: bool,
+}
 
 /// A hive under load.
 pub struct Chaos {
@@ -129,7 +142,8 @@ impl Chaos {
     }
 
     /// Does it, waits until all is well, and judges. Returns what was wrong, after printing it.
-    pub fn step(&mut self, step: &Step) -> Vec<String> {
+    pub fn step(&mut self, step: &Step) -> Verdict {
+        self.hive.watch.take_stall();
         let start = now();
         let acks = self.load.history.acks();
         let before = self.faults.len();
@@ -142,7 +156,7 @@ impl Chaos {
         if self.faults.len() > before + 1 {
             self.faults.remove(whole);
         }
-        let mut took = None;
+        let (mut took, written) = (None, self.load.history.acks().saturating_sub(acks));
         match settled {
             Ok((agreed, so_long)) => {
                 took = Some(so_long);
@@ -164,16 +178,24 @@ impl Chaos {
         }
         wrong.extend(self.hive.watch.take_violations());
         wrong.extend(self.hive.panics());
+        let stall = self.hive.watch.take_stall();
+        let (dark, worst) = self.load.history.outage(start, end);
         println!(
-            "{} {:52} {:5.1} s, well after {}; outage {:5.2} s, {:3} errors, {:5} writes, {} back",
+            "{} {:60} {:5.1} s, well after {}; dark {:5.2} s, worst client {:5.2} s, {:4} errors, \
+             {written:5} writes, {:3} back{}",
             if wrong.is_empty() { "ok  " } else { "FAIL" },
             step.name,
             (end - start) as f64 / 1e6,
             took.map_or("  never".into(), |t| format!("{:5.2} s", t.as_secs_f64())),
-            self.load.history.outage(start, end).as_secs_f64(),
+            dark.as_secs_f64(),
+            worst.as_secs_f64(),
             seen.errors,
-            self.load.history.acks().saturating_sub(acks),
             seen.backsteps.len(),
+            if stall > STALL {
+                format!(", THE MACHINE STOOD STILL FOR {stall:.1?}")
+            } else {
+                String::new()
+            },
         );
         for line in &wrong {
             println!("       {line}");
@@ -183,7 +205,7 @@ impl Chaos {
                 println!("       {count} x {kind}");
             }
         }
-        wrong
+        Verdict { wrong, stalled: stall > STALL }
     }
 
     /// Looks for what was acknowledged, on the master and on every copy.
@@ -197,12 +219,15 @@ impl Chaos {
             .and_then(|mut master| history.missing(&mut master, until, false));
         let lost = match missing {
             Ok(lost) => lost,
-            Err(e) => return vec![format!("the master {} does not tell its keys: {e}", agreed.master)],
+            Err(e) => {
+                return vec![format!("the master {} does not tell its keys: {e}", agreed.master)];
+            }
         };
         let told = history::tell(&lost, &self.faults);
         let unexplained = |ack: &Ack| {
             let fault = history::blame(&self.faults, ack.at);
-            step.loss != Loss::All && fault.is_none_or(|f| ack.at + TAIL < f.start || f.start < start)
+            step.loss != Loss::All
+                && fault.is_none_or(|f| ack.at + TAIL < f.start || f.start < start)
         };
         if step.loss == Loss::None {
             wrong.extend(told.iter().map(|line| format!("LOST WRITES: {line}")));
@@ -224,7 +249,7 @@ impl Chaos {
 
     /// A replica may be a moment behind.
     fn judge_copy(&self, host: u8, until: u64, lost: &[(u8, Ack)]) -> Option<String> {
-        let deadline = Instant::now() + Duration::from_secs(3);
+        let deadline = Instant::now() + COPIES;
         loop {
             let missing = self
                 .hive
@@ -263,7 +288,8 @@ impl Chaos {
     /// Subscribers hear, and those who wait get something.
     fn judge_liveness(&self) -> Option<String> {
         let history = &self.load.history;
-        let count = || [history.heard.load(Ordering::Relaxed), history.popped.load(Ordering::Relaxed)];
+        let count =
+            || [history.heard.load(Ordering::Relaxed), history.popped.load(Ordering::Relaxed)];
         let before = count();
         let deadline = Instant::now() + SOON;
         while Instant::now() < deadline {
@@ -282,7 +308,8 @@ impl Chaos {
 
     fn judge_growth(&self) -> Option<String> {
         let now = largest(&self.hive);
-        let grown = now.rss_mib > self.base.rss_mib + MORE_MIB || now.fds > self.base.fds + MORE_FDS;
+        let grown =
+            now.rss_mib > self.base.rss_mib + MORE_MIB || now.fds > self.base.fds + MORE_FDS;
         grown.then(|| format!("a sidecar takes {now:?}; at the start it was {:?}", self.base))
     }
 

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use redis_hive::cli::dev::launch::REDIS_PORT;
 
-use super::hive::connect;
 use super::history::now;
+use super::hive::connect;
 use super::lab;
 use super::net::Net;
 
@@ -55,6 +55,8 @@ pub struct Watch {
     nodes: BTreeMap<u8, (Arc<AtomicBool>, JoinHandle<()>)>,
     pids: BTreeMap<u8, [Option<u32>; 2]>,
     judge: Option<JoinHandle<()>>,
+    stalls: Arc<AtomicU64>,
+    metronome: Option<JoinHandle<()>>,
 }
 
 impl Watch {
@@ -65,7 +67,13 @@ impl Watch {
             let (stop, shared) = (Arc::clone(&stop), Arc::clone(&shared));
             Some(std::thread::spawn(move || judge(&net, &shared, &stop)))
         };
-        Self { stop, shared, nodes: BTreeMap::new(), pids: BTreeMap::new(), judge }
+        let stalls = Arc::<AtomicU64>::default();
+        let metronome = {
+            let (stop, stalls) = (Arc::clone(&stop), Arc::clone(&stalls));
+            Some(std::thread::spawn(move || metronome(&stalls, &stop)))
+        };
+        let (nodes, pids) = (BTreeMap::new(), BTreeMap::new());
+        Self { stop, shared, nodes, pids, judge, stalls, metronome }
     }
 
     /// Watches a node, which has these processes from now on.
@@ -99,6 +107,12 @@ impl Watch {
         std::mem::take(&mut lock(&self.shared).violations)
     }
 
+    /// The longest time since this was asked last that a thread which only sleeps did not run:
+    /// what this machine made every process miss.
+    pub fn take_stall(&self) -> Duration {
+        Duration::from_micros(self.stalls.swap(0, Ordering::Relaxed))
+    }
+
     /// What the Redis and the sidecar of every node take now.
     pub fn usage(&self) -> BTreeMap<u8, [Option<Usage>; 2]> {
         let of = |pids: &[Option<u32>; 2]| pids.map(|pid| pid.and_then(usage));
@@ -111,8 +125,8 @@ impl Drop for Watch {
         self.stop.store(true, Ordering::Relaxed);
         let hosts: Vec<u8> = self.nodes.keys().copied().collect();
         hosts.into_iter().for_each(|host| self.remove(host));
-        if let Some(judge) = self.judge.take() {
-            let _ = judge.join();
+        for thread in [self.judge.take(), self.metronome.take()].into_iter().flatten() {
+            let _ = thread.join();
         }
     }
 }
@@ -154,7 +168,13 @@ fn watch(host: u8, shared: &Mutex<Shared>, stop: &AtomicBool) {
     }
 }
 
-fn see(host: u8, shared: &Mutex<Shared>, info: &str, canary: Option<bool>, had: &mut Option<String>) {
+fn see(
+    host: u8,
+    shared: &Mutex<Shared>,
+    info: &str,
+    canary: Option<bool>,
+    had: &mut Option<String>,
+) {
     let field = |name: &str| {
         let value = info.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
         value.unwrap_or_default().trim_end().to_owned()
@@ -182,6 +202,16 @@ fn see(host: u8, shared: &Mutex<Shared>, info: &str, canary: Option<bool>, had: 
     }
 }
 
+fn metronome(longest: &AtomicU64, stop: &AtomicBool) {
+    const BEAT: Duration = Duration::from_millis(20);
+    while !stop.load(Ordering::Relaxed) {
+        let start = Instant::now();
+        std::thread::sleep(BEAT);
+        let late = start.elapsed().saturating_sub(BEAT).as_micros() as u64;
+        longest.fetch_max(late, Ordering::Relaxed);
+    }
+}
+
 /// Looks for two masters that reach each other, again and again.
 fn judge(net: &Mutex<Net>, shared: &Mutex<Shared>, stop: &AtomicBool) {
     let mut since: BTreeMap<(u8, u8), Instant> = BTreeMap::new();
@@ -197,7 +227,9 @@ fn judge(net: &Mutex<Net>, shared: &Mutex<Shared>, stop: &AtomicBool) {
         let mut pairs = Vec::new();
         for one in &masters {
             let group = net.group(*one, &hosts);
-            pairs.extend(masters.iter().filter(|o| *o > one && group.contains(o)).map(|o| (*one, *o)));
+            pairs.extend(
+                masters.iter().filter(|o| *o > one && group.contains(o)).map(|o| (*one, *o)),
+            );
         }
         since.retain(|pair, _| pairs.contains(pair));
         for pair in pairs {
@@ -206,7 +238,10 @@ fn judge(net: &Mutex<Net>, shared: &Mutex<Shared>, stop: &AtomicBool) {
             let start = net.since().map_or(*first, |changed| changed.max(*first));
             if start.elapsed() > TWO_MASTERS {
                 let (a, b) = pair;
-                let found = format!("{} ms: {a} and {b} are both master and reach each other", now() / 1000);
+                let found = format!(
+                    "{} ms: {a} and {b} are both master and reach each other",
+                    now() / 1000
+                );
                 lock(shared).violations.push(found);
                 *first = Instant::now() + Duration::from_secs(60);
             }

@@ -17,17 +17,72 @@ pub const STEPS: [Step; 15] = [
     Step { name: "a follower is cut off", loss: Loss::Tail, within: SOON, run: follower_cut },
     Step { name: "nobody hears the leader", loss: Loss::Tail, within: SOON, run: mute },
     Step { name: "the leader hears nobody", loss: Loss::Tail, within: SOON, run: deaf },
-    Step { name: "the hive port of the leader is cut", loss: Loss::None, within: SOON, run: hive_port },
-    Step { name: "the hive port between two followers is cut", loss: Loss::None, within: SOON, run: followers_hive_port },
-    Step { name: "the Redis port of the leader is cut for 8 s", loss: Loss::Tail, within: SOON, run: redis_port },
-    Step { name: "the Redis port of a follower is cut", loss: Loss::None, within: SOON, run: followers_redis_port },
-    Step { name: "the leader's wire is pulled and put back", loss: Loss::Tail, within: SOON, run: pulled },
-    Step { name: "10 to 30 % of the leader's packets are lost", loss: Loss::Tail, within: SOON, run: loss },
-    Step { name: "50 ms of delay on the way to the leader", loss: Loss::None, within: SOON, run: delay },
-    Step { name: "DNS is down while a follower's hive restarts", loss: Loss::None, within: SOON, run: dns_down },
-    Step { name: "DNS is silent while the leader's Redis dies", loss: Loss::Tail, within: SOON, run: dns_silent },
-    Step { name: "DNS is slow while a follower is replaced", loss: Loss::None, within: SOON, run: dns_slow },
-    Step { name: "DNS is stale and lists dead addresses", loss: Loss::None, within: LATER, run: dns_stale },
+    Step {
+        name: "the hive port of the leader is cut",
+        loss: Loss::None,
+        within: SOON,
+        run: hive_port,
+    },
+    Step {
+        name: "the hive port between two followers is cut",
+        loss: Loss::None,
+        within: SOON,
+        run: followers_hive_port,
+    },
+    Step {
+        name: "the Redis port of the leader is cut for 8 s",
+        loss: Loss::Tail,
+        within: SOON,
+        run: redis_port,
+    },
+    Step {
+        name: "the Redis port of a follower is cut",
+        loss: Loss::None,
+        within: SOON,
+        run: followers_redis_port,
+    },
+    Step {
+        name: "the leader's wire is pulled and put back",
+        loss: Loss::Tail,
+        within: SOON,
+        run: pulled,
+    },
+    Step {
+        name: "10 to 30 % of the leader's packets are lost",
+        loss: Loss::Tail,
+        within: SOON,
+        run: loss,
+    },
+    Step {
+        name: "50 ms of delay on the way to the leader",
+        loss: Loss::None,
+        within: SOON,
+        run: delay,
+    },
+    Step {
+        name: "DNS is down while a follower's hive restarts",
+        loss: Loss::None,
+        within: SOON,
+        run: dns_down,
+    },
+    Step {
+        name: "DNS is silent while the leader's Redis dies",
+        loss: Loss::Tail,
+        within: SOON,
+        run: dns_silent,
+    },
+    Step {
+        name: "DNS is slow while a follower is replaced",
+        loss: Loss::None,
+        within: SOON,
+        run: dns_slow,
+    },
+    Step {
+        name: "DNS is stale and lists dead addresses",
+        loss: Loss::None,
+        within: LATER,
+        run: dns_stale,
+    },
 ];
 
 fn io<T>(result: std::io::Result<T>) -> Result<T, String> {
@@ -104,10 +159,16 @@ fn redis_port(c: &mut Chaos) -> Done {
     }))?;
     c.wait(8000, 8000);
     let moved = c.hive.status(before.leader).is_some_and(|s| {
-        s["master"].as_str().is_some_and(|m| !m.starts_with(&format!("{}:", lab::ip(before.master))))
+        s["master"]
+            .as_str()
+            .is_some_and(|m| !m.starts_with(&format!("{}:", lab::ip(before.master))))
     });
     io(c.hive.lab.change(|net| net.heal()))?;
-    if moved { Ok(()) } else { Err("after 8 s the master is still the one that nobody reaches".into()) }
+    if moved {
+        Ok(())
+    } else {
+        Err("after 8 s the master is still the one that nobody reaches".into())
+    }
 }
 
 fn followers_redis_port(c: &mut Chaos) -> Done {
@@ -121,7 +182,9 @@ fn followers_redis_port(c: &mut Chaos) -> Done {
 
 fn pulled(c: &mut Chaos) -> Done {
     let before = c.ready()?;
-    io(c.hive.lab.change(|net| drop(net.down.insert(before.leader))))?;
+    io(c.hive.lab.change(|net| {
+        net.down.insert(before.leader);
+    }))?;
     c.wait(2500, 3000);
     io(c.hive.lab.change(|net| net.heal()))
 }
@@ -129,7 +192,9 @@ fn pulled(c: &mut Chaos) -> Done {
 fn loss(c: &mut Chaos) -> Done {
     let before = c.ready()?;
     let percent = c.rng.between(10, 31) as u8;
-    io(c.hive.lab.change(|net| drop(net.loss.insert(before.leader, percent))))?;
+    io(c.hive.lab.change(|net| {
+        net.loss.insert(before.leader, percent);
+    }))?;
     c.wait(3000, 4000);
     io(c.hive.lab.change(|net| net.heal()))
 }
@@ -138,7 +203,8 @@ fn loss(c: &mut Chaos) -> Done {
 /// that are open are cut: the relay cannot take them over.
 pub fn delayed(c: &mut Chaos, host: u8, ms: u64) -> Result<Process, String> {
     let exe = io(std::env::current_exe())?;
-    let args: Vec<OsString> = ["--relay", &ms.to_string(), &lab::ip(host).to_string()].map(OsString::from).into();
+    let args: Vec<OsString> =
+        ["--relay", &ms.to_string(), &lab::ip(host).to_string()].map(OsString::from).into();
     let log = c.hive.dir().join("relay.log");
     let relay = io(super::hive::launch(host, &exe, args, log))?;
     io(nft(&format!("n{host}"), &super::relay::rules()))?;
