@@ -25,6 +25,8 @@ pub struct Ack {
     pub via: u8,
     /// The Redis that executed it.
     pub by: u8,
+    /// The promotion of that Redis, if it told: equal for all writes between two promotions.
+    pub reign: Option<u64>,
 }
 
 /// A counter that showed less than what had been confirmed before it was asked.
@@ -37,10 +39,15 @@ pub struct Backstep {
     pub read: bool,
 }
 
+/// What was acknowledged this shortly before a crash may not have been copied yet, microseconds.
+const SOON_AFTER: u64 = 500_000;
+
 /// Something that was done to the hive.
 #[derive(Clone, Debug)]
 pub struct Fault {
     pub name: String,
+    /// The nodes it hit; none: all of them.
+    pub hosts: Vec<u8>,
     pub start: u64,
     pub end: u64,
 }
@@ -136,14 +143,29 @@ impl History {
         self.writers.iter().map(|w| lock(w).acks.len()).sum()
     }
 
-    /// All acknowledged writes since a moment.
-    pub fn since(&self, moment: u64) -> Vec<Ack> {
-        let all = self.writers.iter().flat_map(|w| {
-            let writes = lock(w);
-            let first = writes.acks.partition_point(|a| a.at < moment);
-            writes.acks.get(first..).unwrap_or_default().to_vec()
-        });
-        all.collect()
+    /// Promotions whose writes were acknowledged at the same time, since a moment: two masters.
+    pub fn overlaps(&self, since: u64) -> Vec<String> {
+        // Who executed it, when the first and the last one were acknowledged.
+        let mut reigns: BTreeMap<u64, (u8, u64, u64)> = BTreeMap::new();
+        for writer in &self.writers {
+            let writes = lock(writer);
+            let first = writes.acks.partition_point(|a| a.at < since);
+            for ack in writes.acks.get(first..).unwrap_or_default() {
+                let Some(id) = ack.reign else { continue };
+                let reign = reigns.entry(id).or_insert((ack.by, ack.at, ack.at));
+                reign.1 = reign.1.min(ack.at);
+                reign.2 = reign.2.max(ack.at);
+            }
+        }
+        let mut reigns: Vec<(u8, u64, u64)> = reigns.into_values().collect();
+        reigns.sort_by_key(|(_, first, _)| *first);
+        let pairs = reigns.iter().zip(reigns.iter().skip(1));
+        let overlap = pairs.filter(|((_, _, last), (_, first, _))| last >= first);
+        let tell = |((old, _, last), (new, first, _)): (&(u8, u64, u64), &(u8, u64, u64))| {
+            let late = (last - first) as f64 / 1000.0;
+            format!("TWO MASTERS: {old} acknowledged a write {late:.1} ms after {new} had opened")
+        };
+        overlap.map(tell).collect()
     }
 
     /// From `since` to `until`, the longest time without any acknowledged write, and without one of
@@ -213,32 +235,39 @@ impl History {
     }
 }
 
-/// The fault that a loss or a wrong answer at `at` belongs to: the one that was running, else the
-/// next one, which took what had not yet been copied.
-pub fn blame(faults: &[Fault], at: u64) -> Option<&Fault> {
-    let during = faults.iter().rev().find(|f| f.start <= at && at <= f.end);
-    during.or_else(|| faults.iter().find(|f| f.start > at))
+/// The fault that took a write which `by` had executed and which was acknowledged at `at`: one that
+/// hit that node soon after, else while it was going on; else any that was going on; else the next.
+pub fn blame(faults: &[Fault], at: u64, by: u8) -> Option<&Fault> {
+    let hits = |f: &&Fault| f.hosts.is_empty() || f.hosts.contains(&by);
+    let soon = |f: &&Fault| f.start > at && f.start < at + SOON_AFTER;
+    let during = |f: &&Fault| f.start <= at && at <= f.end;
+    let next = || faults.iter().filter(|f| f.start > at).min_by_key(|f| f.start);
+    faults
+        .iter()
+        .find(|f| hits(f) && soon(f))
+        .or_else(|| faults.iter().rev().find(|f| hits(f) && during(f)))
+        .or_else(|| faults.iter().rev().find(during))
+        .or_else(next)
 }
 
 /// One line for every fault that lost something: how much, who had executed it, and when it had
 /// been acknowledged, in milliseconds after the fault began.
 pub fn tell(lost: &[(u8, Ack)], faults: &[Fault]) -> Vec<String> {
-    let mut groups: BTreeMap<String, Vec<&Ack>> = BTreeMap::new();
+    let mut groups: BTreeMap<(u64, u8, u8), Vec<&Ack>> = BTreeMap::new();
     for (_, ack) in lost {
-        let fault = blame(faults, ack.at);
-        let name =
-            fault.map_or("no fault at all".to_owned(), |f| format!("{} at {}", f.name, f.start));
-        groups
-            .entry(format!("{name}, executed by {} through {}", ack.by, ack.via))
-            .or_default()
-            .push(ack);
+        let start = blame(faults, ack.at, ack.by).map_or(0, |f| f.start);
+        groups.entry((start, ack.by, ack.via)).or_default().push(ack);
     }
-    let line = |(name, acks): (String, Vec<&Ack>)| {
-        let start = acks.first().and_then(|a| blame(faults, a.at)).map_or(0, |f| f.start) as f64;
-        let after = |at: u64| (at as f64 - start) / 1000.0;
+    let line = |((start, by, via), acks): ((u64, u8, u8), Vec<&Ack>)| {
+        let name = faults.iter().find(|f| f.start == start).map_or("no fault", |f| &f.name);
+        let after = |at: u64| (at as f64 - start as f64) / 1000.0;
         let first = acks.iter().map(|a| a.at).min().map_or(0.0, after);
         let last = acks.iter().map(|a| a.at).max().map_or(0.0, after);
-        format!("{} by {name}, acknowledged {first:.1} to {last:.1} ms after it", acks.len())
+        format!(
+            "{} writes, executed by {by} through {via}, taken by: {name}; acknowledged {first:.1} to \
+             {last:.1} ms after it began",
+            acks.len()
+        )
     };
     groups.into_iter().map(line).collect()
 }
@@ -256,21 +285,42 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The history's own judgement is judged before it judges anybody.
 pub fn self_check() -> Result<(), String> {
-    let fault = |name: &str, start, end| Fault { name: name.into(), start, end };
-    let faults = [fault("one", 100, 200), fault("two", 300, 400)];
-    for (at, expected) in [(50, Some("one")), (150, Some("one")), (250, Some("two")), (450, None)] {
-        let found = blame(&faults, at).map(|f| f.name.as_str());
+    let fault = |name: &str, start, end, host| {
+        let ms = |t: u64| t * 1000;
+        Fault { name: name.into(), hosts: vec![host], start: ms(start), end: ms(end) }
+    };
+    let faults =
+        [fault("one", 1000, 2000, 1), fault("two", 1500, 4000, 2), fault("three", 9000, 9001, 3)];
+    let expectations = [
+        (900, 1, "one"),
+        (1200, 1, "one"),
+        (1200, 2, "two"),
+        (1600, 1, "one"),
+        (3000, 1, "two"),
+        (5000, 1, "three"),
+        (9900, 1, ""),
+    ];
+    for (at, by, expected) in expectations {
+        let found = blame(&faults, at * 1000, by).map_or("", |f| f.name.as_str());
         if found != expected {
-            return Err(format!("a loss at {at} is blamed on {found:?}, not {expected:?}"));
+            return Err(format!("a loss of {by} at {at} is blamed on {found:?}, not {expected:?}"));
         }
     }
     let history = History::new(2);
     for (number, at) in [(0, 1_000), (1, 2_000), (2, 9_000)] {
-        history.acked(0, Ack { number, sent: at, at, via: 1, by: 1 });
+        let reign = Some(u64::from(number > 1));
+        history.acked(0, Ack { number, sent: at, at, via: 1, by: 1, reign });
+    }
+    if !history.overlaps(0).is_empty() {
+        return Err("one master after another is taken for two".into());
     }
     let outage = history.outage(1_000, 10_000);
     if outage != (Duration::from_millis(7), Duration::from_millis(7)) {
         return Err(format!("an outage of 7 ms is measured as {outage:?}"));
+    }
+    history.acked(1, Ack { number: 0, sent: 0, at: 9_500, via: 2, by: 2, reign: Some(0) });
+    if history.overlaps(0).len() != 1 {
+        return Err("two masters are not noticed".into());
     }
     Ok(())
 }

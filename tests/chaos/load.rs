@@ -168,6 +168,13 @@ impl Client {
         None
     }
 
+    /// Does a write and remembers whether it was acknowledged.
+    fn acked(&mut self, writer: u8, number: u32, sent: u64, write: &redis::Cmd) {
+        if let Some((via, (by, reign))) = self.with(|c| write_and_ask(c, write)) {
+            self.history.acked(writer, Ack { number, sent, at: now(), via, by, reign });
+        }
+    }
+
     /// Sleeps, but not past the end.
     fn sleep(&self, span: Duration) {
         let end = Instant::now() + span;
@@ -181,10 +188,21 @@ impl Client {
     }
 }
 
-/// The last byte of the address of the Redis that executed what was sent in the same pipeline.
-fn executed_by(reply: &[String]) -> u8 {
-    let address = reply.get(1).and_then(|ip| ip.rsplit('.').next());
-    address.and_then(|last| last.parse().ok()).unwrap_or(0)
+/// Does a write, and asks in the same breath who executed it: the last byte of its address, and its
+/// replication id, which every promotion makes anew.
+fn write_and_ask(c: &mut Connection, write: &redis::Cmd) -> RedisResult<(u8, Option<u64>)> {
+    let mut pipe = redis::pipe();
+    pipe.add_command(write.clone()).ignore();
+    pipe.cmd("CONFIG").arg("GET").arg("replica-announce-ip");
+    pipe.cmd("INFO").arg("replication");
+    let (address, info) = pipe.query::<(Vec<String>, String)>(c)?;
+    let last = address.get(1).and_then(|ip| ip.rsplit('.').next());
+    let by = last.and_then(|last| last.parse().ok()).unwrap_or(0);
+    // It may have been demoted between the two; then the id is not that of the write.
+    let master = info.lines().any(|l| l.trim_end() == "role:master");
+    let replid = info.lines().find_map(|l| l.strip_prefix("master_replid:"));
+    let reign = replid.and_then(|id| u64::from_str_radix(id.get(..16)?, 16).ok());
+    Ok((by, reign.filter(|_| master)))
 }
 
 /// The key of a write.
@@ -198,16 +216,9 @@ fn write(client: &mut Client, id: u8, pause: Duration) {
     let mut number = 0;
     while client.goes_on() {
         let sent = now();
-        let done = client.with(|c| {
-            let mut pipe = redis::pipe();
-            pipe.cmd("SET").arg(key(id, number)).arg(number).ignore();
-            pipe.cmd("CONFIG").arg("GET").arg("replica-announce-ip");
-            pipe.query::<(Vec<String>,)>(c)
-        });
-        if let Some((via, (who,))) = done {
-            let by = executed_by(&who);
-            client.history.acked(id, Ack { number, sent, at: now(), via, by });
-        }
+        let mut set = redis::cmd("SET");
+        set.arg(key(id, number)).arg(number);
+        client.acked(id, number, sent, &set);
         number += 1;
         std::thread::sleep(pause);
     }
@@ -223,16 +234,9 @@ fn write_slowly(client: &mut Client, id: u8, most: u32) {
     while client.goes_on() {
         let sent = now();
         let turns = SECOND / 8 * (sent as u32 % (8 * most));
-        let done = client.with(|c| {
-            let mut pipe = redis::pipe();
-            pipe.cmd("EVAL").arg(SCRIPT).arg(1).arg(key(id, number)).arg(turns).ignore();
-            pipe.cmd("CONFIG").arg("GET").arg("replica-announce-ip");
-            pipe.query::<(Vec<String>,)>(c)
-        });
-        if let Some((via, (who,))) = done {
-            let by = executed_by(&who);
-            client.history.acked(id, Ack { number, sent, at: now(), via, by });
-        }
+        let mut script = redis::cmd("EVAL");
+        script.arg(SCRIPT).arg(1).arg(key(id, number)).arg(turns);
+        client.acked(id, number, sent, &script);
         number += 1;
         client.sleep(Duration::from_millis(200));
     }

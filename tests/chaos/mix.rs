@@ -7,7 +7,7 @@ use redis_hive::cli::dev::dns::Fault;
 use super::hive::Part;
 use super::load::Amount;
 use super::net::Ports;
-use super::plan::{FEW, Plan};
+use super::plan::{FEW, Means, Plan};
 use super::planned;
 use super::rng::Rng;
 use super::run::{Chaos, Done, LATER, Loss, SOON, Step};
@@ -24,7 +24,8 @@ pub fn run(plan: &mut Plan, seed: u64) {
     let mut rng = Rng::new(seed);
     let nodes = rng.between(3, if plan.long { 6 } else { 5 }) as usize;
     let args = ["--drain-timeout".to_owned(), "2s".to_owned()];
-    let Some(mut chaos) = plan.start(&name, nodes, &args, FEW, seed) else { return };
+    let means = Means { nodes, witness: false, args: &args, amount: FEW, seed };
+    let Some(mut chaos) = plan.start(&name, means) else { return };
     chaos.rng = rng;
     let step = Step { name: "a mix of faults", loss: Loss::Tail, within: LATER, run: round };
     let mut verdict = chaos.step(&step);
@@ -106,8 +107,8 @@ fn round(c: &mut Chaos) -> Done {
         }
         if late < ROUND_MS && broken.len() < 2 && c.rng.chance(1, 2) {
             let span = c.rng.between(100, 4000);
-            if let Some((name, what)) = break_something(c, &broken)? {
-                let fault = c.begin(format!("{name} for {span} ms"));
+            if let Some((name, host, what)) = break_something(c, &broken)? {
+                let fault = c.begin(format!("{name} for {span} ms"), vec![host]);
                 broken.push((fault, elapsed_ms() + span, what));
             }
         }
@@ -120,7 +121,7 @@ fn round(c: &mut Chaos) -> Done {
 fn break_something(
     c: &mut Chaos,
     broken: &[(usize, u64, Broken)],
-) -> Result<Option<(String, Broken)>, String> {
+) -> Result<Option<(String, u8, Broken)>, String> {
     let io = |result: std::io::Result<()>| result.map_err(|e| e.to_string());
     let hosts: Vec<u8> = c.hive.hosts();
     let touched = |host: &u8| {
@@ -140,7 +141,7 @@ fn break_something(
     let others: Vec<u8> = hosts.into_iter().filter(|h| *h != host).collect();
     let other = c.rng.pick(&others);
     let kind = c.rng.between(0, 10);
-    Ok(Some(match kind {
+    let (name, what) = match kind {
         0 | 1 => {
             io(c.hive.kill(host, part))?;
             (format!("{part:?} of {host} dead"), Broken::Dead(host, part))
@@ -182,7 +183,8 @@ fn break_something(
             (format!("pod {host} replaced by {new}"), Broken::Gone)
         }
         _ => return Ok(None),
-    }))
+    };
+    Ok(Some((name, host, what)))
 }
 
 fn mend(c: &mut Chaos, what: &Broken, still: &[(usize, u64, Broken)]) -> Done {

@@ -29,7 +29,17 @@ pub const FEW: Amount = Amount {
 /// How often a step is done again that failed while the machine stood still.
 const AGAIN: u32 = 2;
 
-/// One run's means.
+/// What a hive is made of.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    pub nodes: usize,
+    pub witness: bool,
+    pub args: &'a [String],
+    pub amount: Amount,
+    pub seed: u64,
+}
+
+/// One run.
 pub struct Plan<'a> {
     server: &'a Path,
     dir: &'a Path,
@@ -95,13 +105,28 @@ impl Plan<'_> {
         amount: Amount,
         steps: &[Step],
     ) {
+        self.work(name, Means { nodes, witness: false, args, amount, seed: self.seed }, steps);
+    }
+
+    /// The same with two nodes and a hive without a Redis.
+    pub fn hive_with_witness(
+        &mut self,
+        name: &str,
+        args: &[String],
+        amount: Amount,
+        steps: &[Step],
+    ) {
+        self.work(name, Means { nodes: 2, witness: true, args, amount, seed: self.seed }, steps);
+    }
+
+    fn work(&mut self, name: &str, means: Means, steps: &[Step]) {
         let mut chaos: Option<Chaos> = None;
         let wanted: Vec<&Step> = steps.iter().filter(|s| self.wanted(name, s.name)).collect();
         let mut todo: VecDeque<(&Step, u32)> = wanted.into_iter().map(|s| (s, 0)).collect();
         while let Some((step, tries)) = todo.pop_front() {
             let mut open = match chaos.take() {
                 Some(open) => open,
-                None => match self.start(name, nodes, args, amount, self.seed) {
+                None => match self.start(name, means) {
                     Some(new) => new,
                     None => return,
                 },
@@ -124,25 +149,16 @@ impl Plan<'_> {
     }
 
     /// A new hive under load.
-    pub fn start(
-        &mut self,
-        name: &str,
-        nodes: usize,
-        args: &[String],
-        amount: Amount,
-        seed: u64,
-    ) -> Option<Chaos> {
+    pub fn start(&mut self, name: &str, means: Means) -> Option<Chaos> {
         self.hives += 1;
         let dir = self.dir.join(format!("{}-{}", self.hives, name.replace(' ', "-")));
-        let setting = Setting { server: self.server.to_owned(), hive_args: args.to_vec() };
+        let setting = Setting { server: self.server.to_owned(), hive_args: means.args.to_vec() };
         let kept = dir.clone();
-        match Chaos::start(setting, dir, nodes, amount, Rng::new(seed), self.long) {
+        let rng = Rng::new(means.seed);
+        match Chaos::start(setting, dir, means.nodes, means.witness, means.amount, rng, self.long) {
             Ok(chaos) => {
-                println!(
-                    "---- {name}: {nodes} nodes {}, files in {}",
-                    args.join(" "),
-                    kept.display()
-                );
+                let args = means.args.join(" ");
+                println!("---- {name}: {} nodes, {args}; files in {}", means.nodes, kept.display());
                 Some(chaos)
             }
             Err(why) => {

@@ -64,6 +64,10 @@ pub struct Chaos {
     pub hive: Hive,
     pub rng: Rng,
     pub faults: Vec<Fault>,
+    /// The hive without a Redis, if there is one.
+    pub witness: Option<u8>,
+    /// There may never be two masters.
+    pub exclusive: bool,
     base: Usage,
     nodes: usize,
     long: bool,
@@ -75,12 +79,17 @@ impl Chaos {
         setting: Setting,
         dir: PathBuf,
         nodes: usize,
+        witness: bool,
         amount: Amount,
         rng: Rng,
         long: bool,
     ) -> Result<Self, String> {
         let text = |e: std::io::Error| format!("start: {e}");
+        let exclusive = setting.hive_args.iter().any(|a| a == "--quorum");
         let mut hive = Hive::new(setting, dir).map_err(text)?;
+        // It is there first: a quorum needs it.
+        let witness =
+            witness.then(|| hive.add_with(&["--witness"], false)).transpose().map_err(text)?;
         for _ in 0..nodes {
             hive.add().map_err(text)?;
         }
@@ -89,7 +98,7 @@ impl Chaos {
         let base = largest(&hive);
         let load = Load::start(&hive.service, amount);
         let nodes = hive.hosts().len();
-        Ok(Self { load, hive, rng, faults: Vec::new(), base, nodes, long })
+        Ok(Self { load, hive, rng, faults: Vec::new(), witness, exclusive, base, nodes, long })
     }
 
     /// Waits until all is well and the hive beside the master leads.
@@ -129,8 +138,8 @@ impl Chaos {
     }
 
     /// From now on a fault is there; the number is for [`Chaos::end`].
-    pub fn begin(&mut self, name: String) -> usize {
-        self.faults.push(Fault { name, start: now(), end: u64::MAX });
+    pub fn begin(&mut self, name: String, hosts: Vec<u8>) -> usize {
+        self.faults.push(Fault { name, hosts, start: now(), end: u64::MAX });
         self.faults.len() - 1
     }
 
@@ -147,7 +156,7 @@ impl Chaos {
         let start = now();
         let acks = self.load.history.acks();
         let before = self.faults.len();
-        let whole = self.begin(step.name.to_owned());
+        let whole = self.begin(step.name.to_owned(), Vec::new());
         let mut wrong = Vec::new();
         wrong.extend((step.run)(self).err());
         let settled = self.hive.settle(step.within);
@@ -175,6 +184,9 @@ impl Chaos {
             let back = |s: &history::Backstep| format!("a client's data went back: {s:?}");
             wrong.extend(seen.backsteps.iter().take(5).map(back));
             wrong.extend(seen.disorder.iter().take(5).cloned());
+        }
+        if self.exclusive {
+            wrong.extend(self.load.history.overlaps(start));
         }
         wrong.extend(self.hive.watch.take_violations());
         wrong.extend(self.hive.panics());
@@ -225,7 +237,7 @@ impl Chaos {
         };
         let told = history::tell(&lost, &self.faults);
         let unexplained = |ack: &Ack| {
-            let fault = history::blame(&self.faults, ack.at);
+            let fault = history::blame(&self.faults, ack.at, ack.by);
             step.loss != Loss::All
                 && fault.is_none_or(|f| ack.at + TAIL < f.start || f.start < start)
         };
@@ -239,7 +251,7 @@ impl Chaos {
             }
         }
         for host in self.hive.hosts() {
-            if host != agreed.master && self.hive.redis_pid(host).is_some() {
+            if host != agreed.master && Some(host) != self.witness {
                 wrong.extend(self.judge_copy(host, until, &lost));
             }
         }
@@ -323,13 +335,15 @@ impl Chaos {
     /// A new canary, after a data set was destroyed.
     pub fn replant(&mut self) -> Done {
         let (agreed, _) = self.hive.settle(LATER)?;
-        plant(&self.hive, agreed, self.nodes - 1)
+        let copies = self.nodes - 1 - usize::from(self.witness.is_some());
+        plant(&self.hive, agreed, copies)
     }
 
     /// Starts what does not run of every pod.
     pub fn revive_all(&mut self) -> Done {
         for host in self.hive.hosts() {
-            self.hive.revive(host, Part::Both).map_err(|e| e.to_string())?;
+            let part = if Some(host) == self.witness { Part::Hive } else { Part::Both };
+            self.hive.revive(host, part).map_err(|e| e.to_string())?;
         }
         Ok(())
     }
