@@ -42,6 +42,17 @@ pub struct Backstep {
 /// What was acknowledged this shortly before a crash may not have been copied yet, microseconds.
 const SOON_AFTER: u64 = 500_000;
 
+impl Backstep {
+    fn tell(&self) -> String {
+        let how = if self.read { "read" } else { "counted up to" };
+        let Self { at, via, floor, value, .. } = self;
+        format!(
+            "at {} ms a client of {via} {how} {value}; before, {floor} was confirmed",
+            at / 1000
+        )
+    }
+}
+
 /// Something that was done to the hive.
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -73,7 +84,7 @@ struct Writes {
 pub struct Seen {
     pub errors: u64,
     pub kinds: BTreeMap<String, u64>,
-    pub backsteps: Vec<Backstep>,
+    pub backsteps: Vec<String>,
     /// Messages that came twice or out of order, elements popped twice, damaged big values.
     pub disorder: Vec<String>,
     taken: std::collections::BTreeSet<u64>,
@@ -107,7 +118,7 @@ impl History {
     }
 
     pub fn stepped_back(&self, step: Backstep) {
-        lock(&self.seen).backsteps.push(step);
+        lock(&self.seen).backsteps.push(step.tell());
     }
 
     pub fn heard(&self, number: u64, in_order: bool) {

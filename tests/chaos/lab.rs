@@ -43,13 +43,9 @@ pub fn enter() -> Result<(), String> {
         return prepare().map_err(|e| format!("prepare the namespaces: {e}"));
     }
     for (tool, package) in TOOLS {
-        if Command::new(tool)
-            .arg("--help")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_err()
-        {
+        let mut probe = Command::new(tool);
+        probe.arg("--help").env("PATH", path()).stdout(Stdio::null()).stderr(Stdio::null());
+        if probe.status().is_err() {
             return Err(format!("{tool} is missing: apt-get install {package}"));
         }
     }
@@ -63,7 +59,7 @@ pub fn enter() -> Result<(), String> {
         let probe = "mount -t tmpfs none /run && mkdir /run/netns && ip netns add x && \
                      ip netns exec x nft add table ip x";
         let mut command = Command::new(way[0]);
-        command.args(&way[1..]).args(["sh", "-c", probe]);
+        command.args(&way[1..]).args(["sh", "-c", probe]).env("PATH", path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|s| s.success())
     };
@@ -74,13 +70,25 @@ pub fn enter() -> Result<(), String> {
     };
     let exe = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut command = Command::new(way[0]);
-    command.args(&way[1..]).arg(exe).args(std::env::args_os().skip(1)).env(INSIDE, "1");
+    command
+        .args(&way[1..])
+        .arg(exe)
+        .args(std::env::args_os().skip(1))
+        .env(INSIDE, "1")
+        .env("PATH", path());
     Err(format!("{}: {}", way.join(" "), command.exec()))
 }
 
 /// A folder in memory, so that a slow disk stops nobody; it goes with the process.
 pub fn in_memory(dir: &Path) -> io::Result<()> {
     run("mount", &["-t", "tmpfs", "redis-hive-chaos", &dir.to_string_lossy()], "")
+}
+
+/// `ip` and `nft` may be where only root's PATH leads.
+fn path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
 }
 
 /// Names of namespaces are files under /run/netns: ours are to be seen by nobody else.
@@ -203,9 +211,9 @@ pub fn nft(namespace: &str, rules: &str) -> io::Result<()> {
     run("ip", &["netns", "exec", namespace, "nft", "-f", "-"], rules)
 }
 
-/// Many `ip` commands by one process for each namespace they are about.
+/// Several `ip` commands; with `-force` those that fail are passed over.
 fn ip_batch(option: &str, lines: &[String]) -> io::Result<()> {
-    // `-batch` does not take `-n`, so each line is its own call; each takes 2 ms.
+    // `-batch` does not take `-n`, so each line is a process of its own: 2 ms.
     for line in lines {
         let words: Vec<&str> = line.split(' ').collect();
         match run("ip", &words, "") {

@@ -22,6 +22,10 @@ const COUNTERS: u64 = 3;
 const BIG: usize = 1 << 20;
 const BIG_KEYS: u64 = 8;
 
+/// After so many writes a client goes back to its first hive: otherwise all would gather at the
+/// one that broke least.
+const HOME_AGAIN: u32 = 400;
+
 /// The hives that clients may use, as the write Service lists them.
 #[derive(Clone, Default)]
 pub struct Service(Arc<Mutex<Vec<u8>>>);
@@ -215,6 +219,10 @@ pub fn key(writer: u8, number: u32) -> String {
 fn write(client: &mut Client, id: u8, pause: Duration) {
     let mut number = 0;
     while client.goes_on() {
+        if number % HOME_AGAIN == 0 {
+            client.connection = None;
+            client.turn = id.into();
+        }
         let sent = now();
         let mut set = redis::cmd("SET");
         set.arg(key(id, number)).arg(number);
