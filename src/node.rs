@@ -1,31 +1,35 @@
 //! The only one that knows all rooms: takes one input, runs the core, executes its actions in order.
 
+mod asks;
 mod journal;
+mod settings;
 mod show;
+mod stopping;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{self, Config};
-use crate::discovery::{self, Discovery, DiscoverySettings, Search};
-use crate::election::{
-    Action, Clocks, Core, Incarnation, Input, NodeId, RedisAddr, Route, RunId, Settings, Time, Wall,
-};
-use crate::http::{self, Http, Pulse};
-use crate::peer::{self, PeerSettings, Peers};
-use crate::proxy::{self, Proxy, ProxySettings};
-use crate::redis::{self, Redis, RedisSettings};
+use crate::config::Config;
+use crate::discovery::{self, Discovery, Search};
+use crate::election::{Action, Clocks, Core, Incarnation, Input, Route, RunId, Time, Wall};
+use crate::http::{self, Asked, Http, Pulse};
+use crate::peer::{self, Peers};
+use crate::proxy::Proxy;
+use crate::redis::{self, Redis};
+use asks::Asks;
 use journal::Journal;
 use show::Shown;
+use stopping::{Phase, Stopping};
 
 /// Inputs that wait; while it is full, links and connections are not read.
 const INPUTS: usize = 1024;
-/// A stopping hive keeps accepting for so long: Services take a while to leave it out.
-const STILL_ACCEPTING: Duration = Duration::from_secs(5);
+/// Questions of people that wait for the loop.
+const ASKED: usize = 16;
+/// A draining hive looks after its clients so often.
+const DRAIN_EVERY: Duration = Duration::from_millis(50);
 /// `/status` is renewed at most this often.
 const SHOW_EVERY: Duration = Duration::from_millis(100);
 
@@ -47,6 +51,8 @@ struct Node {
     core: Core,
     inputs: mpsc::Receiver<Input>,
     routed: mpsc::UnboundedReceiver<u64>,
+    asked: mpsc::Receiver<Asked>,
+    asks: Asks,
     peers: Peers,
     redis: Redis,
     proxy: Proxy,
@@ -62,9 +68,7 @@ struct Node {
     origin: Instant,
     /// How long the data plane may go on without a sign of life of this loop.
     fresh_for: Duration,
-    drain_timeout: Duration,
-    stopping: Option<Instant>,
-    kills: u32,
+    stopping: Stopping,
     /// The run whose copy was current once.
     current_run: Option<RunId>,
     out: Vec<Action>,
@@ -73,46 +77,24 @@ struct Node {
 impl Node {
     async fn start(config: Config) -> anyhow::Result<Node> {
         let search = Search::system();
-        let me = identity(&config, &search).await?;
-        let incarnation = Incarnation(random());
-        let name = config.name.clone().unwrap_or_else(|| match config.services.first() {
-            Some(service) => discovery::absolute_name(service, &search),
-            None => config::defaults::NAME.to_owned(),
-        });
+        let me = settings::identity(&config, &search).await?;
+        let incarnation = Incarnation(settings::random());
+        let name = settings::hive_name(&config, &search);
         let (sender, inputs) = mpsc::channel(INPUTS);
-        let timing = config.timing;
-        let peers = peer::start(
-            PeerSettings {
-                me,
-                incarnation,
-                name: name.clone(),
-                bind: config.bind,
-                heartbeat: timing.heartbeat,
-                peer_timeout: timing.peer_timeout,
-            },
-            sender.clone(),
-        )
-        .await?;
+        let links = settings::peer_settings(&config, me, incarnation, name.clone());
+        let peers = peer::start(links, sender.clone()).await?;
         let (routed_in, routed) = mpsc::unbounded_channel();
-        let proxy = start_proxy(&config, routed_in)?;
-        let redis = redis::start(redis_settings(&config, me), sender.clone());
-        let discovery = discovery::start(
-            DiscoverySettings {
-                services: config.services.clone(),
-                peer_port: config.peer_port,
-                nameserver: config.dns_server,
-                search,
-                interval: Duration::from_secs(1),
-            },
-            sender,
-        )?;
+        let proxy = settings::start_proxy(&config, routed_in)?;
+        let redis = redis::start(settings::redis_settings(&config, me), sender.clone());
+        let discovery = discovery::start(settings::discovery_settings(&config, search), sender)?;
         let origin = Instant::now();
-        let core = Core::new(core_settings(&config, me, incarnation), clocks(origin));
+        let core = Core::new(settings::core_settings(&config, me, incarnation), clocks(origin));
         let shown = Shown::new(me, incarnation, name.clone(), &config);
         let pulse = Arc::new(Pulse::default());
         let first = shown.first();
         let (status, receiver) = watch::channel(Arc::new(first));
-        let http = http::start(config.bind, config.http_port, receiver, pulse.clone())?;
+        let (asked_in, asked) = mpsc::channel(ASKED);
+        let http = http::start(config.bind, config.http_port, receiver, pulse.clone(), asked_in)?;
         tracing::info!(
             node = %me, name, proxy_port = config.proxy_port, http_port = config.http_port,
             "redis-hive {} started", env!("CARGO_PKG_VERSION")
@@ -121,6 +103,8 @@ impl Node {
             core,
             inputs,
             routed,
+            asked,
+            asks: Asks::default(),
             peers,
             redis,
             proxy,
@@ -134,10 +118,8 @@ impl Node {
             status,
             status_at: origin,
             origin,
-            fresh_for: timing.peer_timeout - timing.heartbeat,
-            drain_timeout: timing.drain_timeout,
-            stopping: None,
-            kills: 0,
+            fresh_for: config.timing.peer_timeout - config.timing.heartbeat,
+            stopping: Stopping::new(config.timing.drain_timeout),
             current_run: None,
             out: Vec::new(),
         })
@@ -151,6 +133,11 @@ impl Node {
                 biased;
                 _ = self.terminate.recv() => self.told_to_stop(),
                 _ = self.interrupt.recv() => self.told_to_stop(),
+                Some(asked) = self.asked.recv() => {
+                    if let Some(input) = self.asks.take(asked) {
+                        self.take(input);
+                    }
+                }
                 Some(input) = self.inputs.recv() => {
                     self.take(input);
                     // A flood of inputs must not keep the timers and the signals waiting.
@@ -164,6 +151,7 @@ impl Node {
                         self.tick();
                     }
                 }
+                () = tokio::time::sleep(DRAIN_EVERY), if self.stopping.draining() => {}
             }
         }
     }
@@ -193,6 +181,12 @@ impl Node {
         self.pulse.beat();
         // After the actions: a loop that slept has replaced its route before anything moves again.
         self.proxy.touch(Instant::now() + self.fresh_for);
+        if self.stopping.says_why(Instant::now()) {
+            let change = self.core.view().change;
+            if !change.is_empty() {
+                tracing::info!("stopping, and still serving: {change}");
+            }
+        }
         self.show();
     }
 
@@ -224,7 +218,7 @@ impl Node {
             }
             Action::AskTended { addr, node } => self.redis.ask_tended(addr, node),
             Action::Lease(until) => self.proxy.lease(until),
-            Action::Answer { .. } => {}
+            Action::Answer { token, verdict, text } => self.asks.answer(token, verdict, text),
             Action::Watch(master) => self.redis.watch(master),
             Action::Fence { master, to } => {
                 tracing::warn!(master = %master.addr, "the old master is silent: a fence is left at it");
@@ -233,30 +227,27 @@ impl Node {
             Action::LiftFence => self.redis.lift_fence(),
             Action::Probe(addr) => self.redis.probe(addr),
             Action::Report(report) => {
-                self.journal.write(&report, self.core.view().leadership);
+                let view = self.core.view();
+                self.journal.write(&report, view.leadership, view.paused);
                 self.status_at = self.origin;
             }
-            Action::Exit => self.stopping = Some(Instant::now()),
+            Action::Exit => self.stopping.release(Instant::now()),
         }
     }
 
     fn told_to_stop(&mut self) {
-        self.kills += 1;
-        tracing::info!(kills = self.kills, "told to stop");
+        let kills = self.stopping.told();
+        tracing::info!(kills, "told to stop");
         self.take(Input::Stop);
     }
 
-    /// A stopping hive keeps accepting for a while, then ends when its last client has gone, at the
-    /// latest after the drain timeout.
+    /// Whether the process may end; stops taking clients when it is time to.
     fn may_end(&mut self) -> bool {
-        let Some(since) = self.stopping else { return false };
-        let stopped = since.elapsed();
-        let accepting = STILL_ACCEPTING.min(self.drain_timeout);
-        if stopped >= accepting {
+        let phase = self.stopping.phase(Instant::now(), self.proxy.counters().clients);
+        if phase == Phase::Drain {
             self.proxy.stop_accepting();
         }
-        let idle = stopped >= accepting && self.proxy.counters().clients == 0;
-        idle || stopped >= self.drain_timeout || self.kills > 1
+        phase == Phase::End
     }
 
     fn show(&mut self) {
@@ -288,97 +279,6 @@ impl Node {
     }
 }
 
-/// Who this hive is towards its peers: told, found out from DNS, or the address of the default route.
-async fn identity(config: &Config, search: &Search) -> anyhow::Result<NodeId> {
-    if let Some(ip) = config.advertise {
-        return Ok(NodeId::new(ip, config.peer_port));
-    }
-    let settings = DiscoverySettings {
-        services: config.services.clone(),
-        peer_port: config.peer_port,
-        nameserver: config.dns_server,
-        search: search.clone(),
-        interval: Duration::from_secs(1),
-    };
-    let states = discovery::resolve_once(&settings).await?;
-    let mut listed: Vec<IpAddr> = states.into_iter().flat_map(|state| state.addresses).collect();
-    listed.extend(config.peers.iter().map(|peer| peer.ip));
-    match config::advertised(&listed) {
-        Some(ip) => Ok(NodeId::new(ip, config.peer_port)),
-        None => anyhow::bail!(
-            "--advertise: no address of this machine is known to others; give it, or POD_IP"
-        ),
-    }
-}
-
-fn start_proxy(config: &Config, routed: mpsc::UnboundedSender<u64>) -> anyhow::Result<Proxy> {
-    let settings = |ip: IpAddr| ProxySettings {
-        listen: vec![SocketAddr::new(ip, config.proxy_port)],
-        threads: config.proxy_threads,
-        hold_timeout: config.timing.hold_timeout,
-        max_clients: config.max_clients,
-        freshness: true,
-    };
-    let confirm: proxy::Routed = Arc::new(move |id| {
-        // The receiver only goes with the whole node.
-        let _ = routed.send(id);
-    });
-    match proxy::start(settings(config.bind), confirm.clone()) {
-        // Where there is no IPv6 the dual-stack default means IPv4.
-        Err(proxy::ProxyError::Listen { source, .. })
-            if config.bind == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
-                && source.kind() != std::io::ErrorKind::AddrInUse =>
-        {
-            Ok(proxy::start(settings(Ipv4Addr::UNSPECIFIED.into()), confirm)?)
-        }
-        started => Ok(started?),
-    }
-}
-
-fn redis_settings(config: &Config, me: NodeId) -> RedisSettings {
-    let redis = RedisAddr::new(config.redis.ip(), config.redis.port());
-    RedisSettings {
-        local: redis.into(),
-        username: config.redis_username.clone(),
-        password: config.redis_password.clone(),
-        redis_timeout: config.timing.redis_timeout,
-        election_timeout: config.timing.election_timeout,
-        heartbeat: config.timing.heartbeat,
-        node_name: me.to_string(),
-    }
-}
-
-fn core_settings(config: &Config, me: NodeId, incarnation: Incarnation) -> Settings {
-    let timing = config.timing;
-    Settings {
-        me,
-        incarnation,
-        // Others reach the local Redis at this hive's own address.
-        redis: RedisAddr::new(me.ip, config.redis.port()),
-        priority: config.priority,
-        witness: false,
-        fixed_peers: config.peers.clone(),
-        service: !config.services.is_empty(),
-        heartbeat: timing.heartbeat,
-        peer_timeout: timing.peer_timeout,
-        redis_timeout: timing.redis_timeout,
-        election_timeout: timing.election_timeout,
-        bootstrap_timeout: timing.bootstrap_timeout,
-        last_copy_timeout: Duration::from_secs(60),
-        quorum: 1,
-        min_replicas: 0,
-        rescue: false,
-        seed: random(),
-        ablation: Default::default(),
-    }
-}
-
-/// A number that differs from start to start and from hive to hive.
-fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
-}
-
 fn clocks(origin: Instant) -> Clocks {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -390,7 +290,7 @@ fn clocks(origin: Instant) -> Clocks {
     }
 }
 
-/// Whether clients are let through.
+/// Whether there is a live master to send clients to, if only after a planned change.
 fn is_open(route: &Route) -> bool {
-    matches!(route, Route::Forward { .. })
+    matches!(route, Route::Forward { .. } | Route::Held { .. })
 }

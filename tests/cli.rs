@@ -1,9 +1,11 @@
-//! `status` and `check` as a person runs them: what they print, and their exit codes.
+//! The commands as a person runs them: what they print, and their exit codes.
 
 #[path = "support/dns.rs"]
 mod dns;
 #[path = "support/status.rs"]
 mod status;
+#[path = "cli/stop.rs"]
+mod stop;
 
 use std::net::{IpAddr, TcpListener as StdListener};
 use std::path::PathBuf;
@@ -12,10 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_hive::cli::dev::launch::BOOT_FENCE;
+use redis_hive::election::{Ask, Verdict};
 use redis_hive::http::{self, Http, Status};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -43,7 +46,8 @@ fn serve(bend: impl FnOnce(&mut Status)) -> (Http, watch::Sender<Arc<Status>>) {
     let mut status = status::follower();
     bend(&mut status);
     let (sender, seen) = watch::channel(Arc::new(status));
-    let http = http::start(LOCAL, 0, seen, Arc::default()).expect("a free port");
+    let http =
+        http::start(LOCAL, 0, seen, Arc::default(), mpsc::channel(1).0).expect("a free port");
     (http, sender)
 }
 
@@ -310,4 +314,68 @@ async fn check_passes_on_the_warnings_of_the_settings() {
     let link = [("HIVE_READ_PORT", "x"), ("HIVE_PEER_PORT", "tcp://10.0.0.1:6390")];
     let ran = hive(&["check", "--peer=127.0.0.9", "--redis", &redis.addr], &link).await;
     assert!(ran.out.contains("HIVE_PEER_PORT=tcp://10.0.0.1:6390"), "{}{}", ran.out, ran.err);
+}
+
+/// A hive that answers one question with this verdict; gives what was asked.
+fn answering(
+    verdict: Verdict,
+    text: &'static str,
+) -> (Http, watch::Sender<Arc<Status>>, tokio::task::JoinHandle<Ask>) {
+    let (keep, seen) = watch::channel(Arc::new(status::follower()));
+    let (asks, mut asked) = mpsc::channel::<http::Asked>(1);
+    let http = http::start(LOCAL, 0, seen, Arc::default(), asks).expect("a free port");
+    let answerer = tokio::spawn(async move {
+        let http::Asked { ask, told } = asked.recv().await.expect("a question");
+        told.send(http::Told { verdict, text: text.to_owned() }).expect("somebody waits");
+        ask
+    });
+    (http, keep, answerer)
+}
+
+#[tokio::test]
+async fn switchover_pause_and_resume_ask_and_print_what_became_of_it() {
+    let three = "10.0.0.3".parse().expect("an IP");
+    let cases: [(&[&str], Ask); 4] = [
+        (&["switchover"], Ask::Switchover { to: None }),
+        (&["switchover", "--to", "10.0.0.3"], Ask::Switchover { to: Some(three) }),
+        (&["pause"], Ask::Pause),
+        (&["resume"], Ask::Resume),
+    ];
+    for (args, asked) in cases {
+        let (http, _keep, answerer) = answering(Verdict::Done, "10.0.0.3 leads\x1b, 12 ms");
+        let addr = http.addr.to_string();
+        let ran = hive(&[args, &["--http", &addr]].concat(), &[]).await;
+        let told = (ran.code, ran.out.as_str(), ran.err.as_str());
+        assert_eq!(told, (Some(0), "10.0.0.3 leads?, 12 ms\n", ""), "{args:?}");
+        assert_eq!(answerer.await.expect("asked"), asked);
+    }
+    for verdict in [Verdict::Conflict, Verdict::Unfit, Verdict::Failed] {
+        let (http, _keep, _answerer) = answering(verdict, "10.0.0.9 is no hive here");
+        let ran = hive(&["switchover", "--http", &http.addr.to_string()], &[]).await;
+        let told = (ran.code, ran.out.as_str(), ran.err.as_str());
+        assert_eq!(told, (Some(1), "", "redis-hive: 10.0.0.9 is no hive here\n"), "{verdict:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_question_to_nobody_or_in_wrong_words_has_its_exit_code() {
+    let [port] = free_ports();
+    let ran = hive(&["pause", "--http", &format!("127.0.0.1:{port}")], &[]).await;
+    assert_eq!((ran.code, ran.err.lines().count()), (Some(69), 1), "{}", ran.err);
+    let (stranger, _talker) = talker(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
+    let ran = hive(&["switchover", "--http", &stranger], &[]).await;
+    assert_eq!(ran.code, Some(69), "{}", ran.err);
+    let ran = hive(&["switchover", "--to", "redis-1"], &[]).await;
+    assert_eq!(ran.code, Some(64), "{}", ran.err);
+    assert!(ran.err.contains("--to"), "{}", ran.err);
+}
+
+/// No Redis runs there, and none is asked for.
+#[tokio::test]
+async fn check_of_a_witness_asks_no_redis_and_weighs_the_quorum() {
+    let ran = check("127.0.0.1:1", &["--witness", "--quorum=2"], &[]).await;
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("none: a witness"), "{}", ran.out);
+    assert!(ran.out.contains("--quorum 2, and 3 hives are listed"), "{}", ran.out);
+    assert!(ran.out.contains("--redis is not used"), "{}", ran.out);
 }

@@ -38,6 +38,9 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(t.bootstrap_timeout, Duration::from_secs(10));
     assert_eq!(t.hold_timeout, Duration::from_secs(10));
     assert_eq!(t.drain_timeout, Duration::from_secs(15));
+    assert_eq!(t.last_copy_timeout, Duration::from_secs(60));
+    assert_eq!((config.quorum, config.min_replicas, config.witness), (1, 0, false));
+    assert_eq!(config.rescue, None);
     assert_eq!((config.priority, config.proxy_threads, config.max_clients), (100, 2, 10_000));
     assert_eq!(config.log_format, LogFormat::Text);
     assert_eq!((config.advertise, config.name), (None, None));
@@ -57,6 +60,11 @@ fn all_errors_come_at_once_and_name_their_flags() {
         "--heartbeat=5",
         "--priority=low",
         "--max-clients=0",
+        "--last-copy-timeout=60",
+        "--quorum=0",
+        "--min-replicas-to-write=-1",
+        "--rescue-max-bytes=10cats",
+        "--witness=maybe",
         "--proxy-threads=0",
         "--log-format=xml",
         "--log-level=loud",
@@ -74,6 +82,11 @@ fn all_errors_come_at_once_and_name_their_flags() {
         "--heartbeat",
         "--priority",
         "--max-clients",
+        "--last-copy-timeout",
+        "--quorum",
+        "--min-replicas-to-write",
+        "--rescue-max-bytes",
+        "--witness",
         "--proxy-threads",
         "--log-format",
         "--log-level",
@@ -181,6 +194,69 @@ fn threads_are_at_most_the_cpus() {
     assert_eq!((quiet.config.proxy_threads, quiet.warnings.len()), (1, 0));
     let asked = judge_in(&outside, &["--service=x", "--proxy-threads=8"]).expect("fine");
     assert_eq!((asked.config.proxy_threads, asked.warnings.len()), (1, 1));
+}
+
+#[test]
+fn quorum_and_replicas_are_bounded() {
+    let with = |flags: &[&str]| errors(&[&["--peer=10.0.0.1"], flags].concat());
+    assert_eq!(with(&["--quorum=1002"]), ["--quorum"]);
+    assert_eq!(with(&["--min-replicas-to-write=1001"]), ["--min-replicas-to-write"]);
+    let fine = ["--peer=10.0.0.1", "--quorum=2", "--min-replicas-to-write=1", "--witness"];
+    let checked = judge(&fine).expect("fine");
+    let config = checked.config;
+    assert_eq!((config.quorum, config.min_replicas, config.witness), (2, 1, true));
+    assert_eq!(checked.warnings, [""; 0]);
+}
+
+#[test]
+fn a_witness_is_told_which_flags_it_does_not_use() {
+    let secret = Some(SecretString::from("x"));
+    let outside = Outside { password: secret, ..Outside::default() };
+    let flags = ["--peer=10.0.0.1", "--witness=yes", "--redis=127.0.0.1:6390"];
+    let checked = judge_in(&outside, &flags).expect("nothing collides with no Redis");
+    assert!(checked.config.witness);
+    assert_eq!(checked.warnings.len(), 2, "{:?}", checked.warnings);
+    assert!(checked.warnings[0].starts_with("--redis is not used"), "{:?}", checked.warnings);
+    let alone = judge(&["--peer=10.0.0.1", "--witness", "--redis-username=u"]).expect("fine");
+    assert_eq!(alone.warnings.len(), 1, "no password is asked for: {:?}", alone.warnings);
+    assert!(!judge(&["--peer=10.0.0.1", "--witness=false"]).expect("fine").config.witness);
+}
+
+#[test]
+fn a_rescue_directory_is_one_that_can_be_written_to() {
+    let given = ["--peer=10.0.0.1", "--rescue-dir=/rescue", "--rescue-max-bytes=512MB"];
+    let outside = |seen| Outside { rescue_dir: Some(seen), ..Outside::default() };
+    let config = judge_in(&outside(Ok(())), &given).expect("fine").config;
+    let rescue = config.rescue.expect("asked for");
+    assert_eq!((rescue.dir.to_str(), rescue.max_bytes), (Some("/rescue"), 512_000_000));
+    let usual = judge_in(&outside(Ok(())), &given[..2]).expect("fine").config;
+    assert_eq!(usual.rescue.map(|rescue| rescue.max_bytes), Some(1 << 30));
+
+    let refused = judge_in(&outside(Err("cannot find /rescue".to_owned())), &given);
+    let refused = refused.expect_err("it is not there").0;
+    assert_eq!((refused.len(), refused[0].flag), (1, "--rescue-dir"));
+    assert!(refused[0].problem.starts_with("cannot find /rescue"), "{}", refused[0]);
+    let idle = judge(&["--peer=10.0.0.1", "--rescue-max-bytes=2GiB"]).expect("odd, no error");
+    assert_eq!((idle.config.rescue, idle.warnings.len()), (None, 1));
+    assert_eq!(errors(&["--peer=10.0.0.1", "--rescue-max-bytes=1000"]), ["--rescue-max-bytes"]);
+}
+
+/// The program itself looks at the directory.
+#[test]
+fn a_rescue_directory_that_cannot_be_used_is_bad_usage() {
+    let file = std::env::temp_dir().join(format!("redis-hive-config-{}", std::process::id()));
+    std::fs::write(&file, "no directory").expect("a file");
+    let seen = [file.to_str().expect("text"), "/does/not/exist", "/proc"].map(|path| {
+        let program = env!("CARGO_BIN_EXE_redis-hive");
+        let flags = ["check", "--peer=10.0.0.1", "--rescue-dir", path];
+        let refused = Process::new(program).args(flags).output().expect("it starts");
+        (refused.status.code(), String::from_utf8_lossy(&refused.stderr).into_owned())
+    });
+    let _ = std::fs::remove_file(&file);
+    for ((code, told), why) in seen.iter().zip(["is no directory", "cannot find", "cannot write"]) {
+        assert_eq!(*code, Some(64), "{told}");
+        assert!(told.starts_with("redis-hive: --rescue-dir: ") && told.contains(why), "{told}");
+    }
 }
 
 /// The program itself: exit code 64, and one line for each error.

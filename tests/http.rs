@@ -1,5 +1,7 @@
 //! Probes and status over real sockets, also against clients that mean no good.
 
+#[path = "http/asks.rs"]
+mod asks;
 #[path = "support/status.rs"]
 mod status;
 
@@ -7,11 +9,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis_hive::election::{Ask, Verdict};
 use redis_hive::http::status::{Role, Status};
-use redis_hive::http::{self, Http, Pulse};
+use redis_hive::http::{self, Asked, Http, Outcome, Pulse, Told};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -20,14 +23,28 @@ struct Site {
     http: Http,
     status: watch::Sender<Arc<Status>>,
     pulse: Arc<Pulse>,
+    asked: mpsc::Receiver<Asked>,
 }
 
 impl Site {
     fn start() -> Site {
+        Site::at(LOCAL)
+    }
+
+    fn at(bind: IpAddr) -> Site {
         let (status, seen) = watch::channel(Arc::new(status::follower()));
         let pulse = Arc::new(Pulse::default());
-        let http = http::start(LOCAL, 0, seen, Arc::clone(&pulse)).expect("a free port");
-        Site { http, status, pulse }
+        let (asks, asked) = mpsc::channel(2);
+        let http = http::start(bind, 0, seen, Arc::clone(&pulse), asks).expect("a free port");
+        Site { http, status, pulse, asked }
+    }
+
+    /// Answers the next question with this verdict, and says what it was.
+    async fn tell(&mut self, verdict: Verdict, text: &str) -> Ask {
+        let asked = timeout(Duration::from_secs(5), self.asked.recv()).await.expect("in time");
+        let Asked { ask, told } = asked.expect("the site lives");
+        told.send(Told { verdict, text: text.to_owned() }).expect("somebody waits");
+        ask
     }
 
     fn set(&self, bend: impl FnOnce(&mut Status)) {
@@ -113,6 +130,9 @@ async fn the_status_has_the_fields_of_the_contract() {
         "/dns/addresses",
         "/problems",
         "/route",
+        "/change",
+        "/quorum",
+        "/lease_ms",
     ] {
         assert!(json.pointer(field).is_some(), "{field} is missing in {body}");
     }
@@ -185,7 +205,8 @@ async fn only_known_pages_and_reading_methods() {
 async fn a_taken_port_is_told_by_its_flag() {
     let site = Site::start();
     let (_keep, seen) = watch::channel(Arc::new(status::follower()));
-    let refused = http::start(LOCAL, site.http.addr.port(), seen, Arc::default());
+    let refused =
+        http::start(LOCAL, site.http.addr.port(), seen, Arc::default(), mpsc::channel(1).0);
     let told = refused.expect_err("the port is taken").to_string();
     assert!(told.starts_with(&format!("--http-port {}: ", site.http.addr.port())), "{told}");
 }
@@ -194,7 +215,7 @@ async fn a_taken_port_is_told_by_its_flag() {
 async fn an_unspecified_address_serves_ipv4_too() {
     let (_keep, seen) = watch::channel(Arc::new(status::follower()));
     let any = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
-    let http = http::start(any, 0, seen, Arc::default()).expect("a free port");
+    let http = http::start(any, 0, seen, Arc::default(), mpsc::channel(1).0).expect("a free port");
     let addr = SocketAddr::new(LOCAL, http.addr.port());
     assert_eq!(request(addr, "GET", "/livez").await.0, 200);
 }

@@ -6,6 +6,8 @@ mod codec;
 mod decoder;
 #[path = "peer_protocol/frames.rs"]
 mod frames;
+#[path = "peer_protocol/frozen.rs"]
+mod frozen;
 #[path = "peer_protocol/hostile.rs"]
 mod hostile;
 #[path = "peer_protocol/links.rs"]
@@ -14,3 +16,5 @@ mod links;
 mod net;
 #[path = "peer_protocol/vectors.rs"]
 mod vectors;
+#[path = "peer_protocol/versions.rs"]
+mod versions;

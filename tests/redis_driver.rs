@@ -1,6 +1,12 @@
 //! The Redis room against real servers: what it sees, what its orders do, what it leaves behind.
 
+#[path = "redis_driver/planned.rs"]
+mod planned;
+#[path = "redis_driver/rescue.rs"]
+mod rescue;
 mod support;
+#[path = "redis_driver/wishes.rs"]
+mod wishes;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;

@@ -1,6 +1,8 @@
-//! The facts about Redis on which ELECTION 2 and 7 rest, on every server of the matrix: a version that
+//! The facts about Redis on which ELECTION 2, 6 and 7 rest, on every server of the matrix: a version that
 //! breaks one is noticed here.
 
+#[path = "redis_facts/planned.rs"]
+mod planned;
 mod support;
 
 use std::io::{Read, Write};
@@ -8,6 +10,14 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
+use planned::{
+    a_demoted_master_feeds_its_replicas_from_7_0_on,
+    a_pause_ends_by_itself_and_waiting_writers_learn_of_the_demotion,
+    a_pause_holds_writes_and_neither_info_nor_replication,
+    a_planned_change_loses_nothing_and_every_resync_is_partial,
+    a_shorter_pause_does_not_shorten_a_longer_one,
+    the_way_back_from_a_demotion_costs_nobody_anything,
+};
 use redis_hive::election::{Passport, RedisRole};
 use socket2::SockRef;
 use support::servers::{self, Server, eventually, send};
@@ -49,6 +59,12 @@ on_every_server!(
     a_reset_does_not_take_back_what_a_stopped_server_has_received,
     orders_sent_together_are_executed_with_nobody_in_between,
     a_restart_is_another_run_with_another_stream,
+    a_pause_holds_writes_and_neither_info_nor_replication,
+    a_planned_change_loses_nothing_and_every_resync_is_partial,
+    the_way_back_from_a_demotion_costs_nobody_anything,
+    a_pause_ends_by_itself_and_waiting_writers_learn_of_the_demotion,
+    a_demoted_master_feeds_its_replicas_from_7_0_on,
+    a_shorter_pause_does_not_shorten_a_longer_one,
 );
 
 fn write_keys(master: &Server, count: u32) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::Path;
 
 use clap::parser::ValueSource;
@@ -35,6 +36,12 @@ pub enum Command {
     Check(Box<Flags>),
     /// Who leads, who follows, how far behind
     Status(StatusArgs),
+    /// Move the master to another hive, without losing a write, and wait for the result
+    Switchover(SwitchoverArgs),
+    /// Maintenance: nothing fails over and nothing is handed over until `resume`, on all hives
+    Pause(AskArgs),
+    /// End the maintenance
+    Resume(AskArgs),
     /// A whole hive on this machine, to try it out
     Dev(DevArgs),
 }
@@ -52,6 +59,31 @@ pub struct StatusArgs {
     /// Ask again every second until interrupted
     #[arg(long)]
     pub watch: bool,
+}
+
+/// What `switchover` takes.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Any hive takes it and passes it on to the leader. Exit codes: 0 the master \
+                        has moved, 1 it has not (and why), 64 bad usage, 69 the hive cannot be \
+                        reached."
+)]
+pub struct SwitchoverArgs {
+    /// The hive whose Redis becomes the master [default: the youngest that is fit]
+    #[arg(long, value_name = "IP")]
+    pub to: Option<IpAddr>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub hive: AskArgs,
+}
+
+/// Which hive is asked.
+#[derive(Args, Clone, Debug)]
+pub struct AskArgs {
+    /// The hive to ask: one of this pod, as others take this only with a secret
+    #[arg(long, env = "HIVE_HTTP", hide_env_values = true, value_name = "ADDR")]
+    #[arg(default_value = "127.0.0.1:6391")]
+    pub http: String,
 }
 
 /// Reads a command line and, for `run` and `check`, what is outside it.
@@ -81,6 +113,7 @@ fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
         .map(|id| id.as_str().replace('_', "-"))
         .collect();
     let file = flags.redis_password_file.as_deref().filter(|path| !path.trim().is_empty());
+    let rescue_dir = flags.rescue_dir.as_deref().map(str::trim).filter(|path| !path.is_empty());
     Outside {
         pod_ip: std::env::var("POD_IP").ok(),
         password: std::env::var("HIVE_REDIS_PASSWORD")
@@ -88,6 +121,7 @@ fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
             .filter(|password| !password.is_empty())
             .map(SecretString::from),
         password_file: file.map(|path| read_password(Path::new(path))),
+        rescue_dir: rescue_dir.map(|path| writable(Path::new(path))),
         from_env,
         in_container: in_container(),
         cpus: std::thread::available_parallelism().map_or(0, |cpus| cpus.get()),
@@ -112,6 +146,20 @@ fn read_password(path: &Path) -> Result<SecretString, String> {
         Some(line) if !line.is_empty() => Ok(SecretString::from(line.to_owned())),
         _ => Err(format!("the first line of {shown} is empty")),
     }
+}
+
+/// Whether files can be made in this directory: one is, and it is removed again.
+fn writable(dir: &Path) -> Result<(), String> {
+    let shown = dir.display();
+    let meta = std::fs::metadata(dir).map_err(|e| format!("cannot find {shown}: {e}"))?;
+    if !meta.is_dir() {
+        return Err(format!("{shown} is no directory"));
+    }
+    let trial = dir.join(format!(".redis-hive-trial-{}", std::process::id()));
+    // A process of the same number may have died in between: in a container all have the same.
+    let _ = std::fs::remove_file(&trial);
+    std::fs::File::create_new(&trial).map_err(|e| format!("cannot write to {shown}: {e}"))?;
+    std::fs::remove_file(&trial).map_err(|e| format!("cannot delete in {shown}: {e}"))
 }
 
 fn in_container() -> bool {

@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Longest time for a whole exchange.
-const DEADLINE: Duration = Duration::from_secs(3);
+/// Longest time to be told something.
+const GET_DEADLINE: Duration = Duration::from_secs(3);
+/// Longest time for something to be done: more than a hive takes before it says so itself.
+const POST_DEADLINE: Duration = Duration::from_secs(20);
 /// A larger answer is none of a hive.
 const ANSWER_MAX_BYTES: u64 = 4 << 20;
 
@@ -23,8 +25,13 @@ pub(super) enum FetchError {
         source: std::io::Error,
     },
     /// Connected, and no (whole) answer in time.
-    #[error("{0} does not answer within {n} s", n = DEADLINE.as_secs())]
-    Silent(String),
+    #[error("{addr} does not answer within {n} s", n = deadline.as_secs())]
+    Silent {
+        /// Whom we asked.
+        addr: String,
+        /// How long it had.
+        deadline: Duration,
+    },
     /// Something else listens there.
     #[error("{0} does not answer like a hive")]
     Foreign(String),
@@ -45,11 +52,32 @@ pub(super) struct Fetched {
 ///
 /// [`FetchError`], as a sentence that names the address.
 pub(super) async fn get(addr: &str, path: &str) -> Result<Fetched, FetchError> {
+    fetch(addr, "GET", path, GET_DEADLINE).await
+}
+
+/// `POST path` without a body, likewise.
+///
+/// # Errors
+///
+/// [`FetchError`], as a sentence that names the address.
+pub(super) async fn post(addr: &str, path: &str) -> Result<Fetched, FetchError> {
+    fetch(addr, "POST", path, POST_DEADLINE).await
+}
+
+async fn fetch(
+    addr: &str,
+    method: &str,
+    path: &str,
+    deadline: Duration,
+) -> Result<Fetched, FetchError> {
     let addr = normal(addr);
-    let answer = match tokio::time::timeout(DEADLINE, exchange(&addr, path)).await {
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    let answer = match tokio::time::timeout(deadline, exchange(&addr, &request)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(source)) => return Err(FetchError::Unreachable { addr, source }),
-        Err(_) => return Err(FetchError::Silent(addr)),
+        Err(_) => return Err(FetchError::Silent { addr, deadline }),
     };
     parse(&answer).ok_or(FetchError::Foreign(addr))
 }
@@ -66,9 +94,8 @@ fn normal(addr: &str) -> String {
     }
 }
 
-async fn exchange(addr: &str, path: &str) -> std::io::Result<Vec<u8>> {
+async fn exchange(addr: &str, request: &str) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(addr).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_MAX_BYTES).read_to_end(&mut answer).await?;

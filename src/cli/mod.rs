@@ -1,6 +1,7 @@
 //! The commands.
 
 pub mod args;
+mod ask;
 mod check;
 pub mod dev;
 mod fetch;
@@ -56,6 +57,9 @@ fn dispatch(cli: Cli, outside: &Outside) -> ExitCode {
             Err(code) => code,
         },
         Command::Status(args) => block_on(status::run(args)),
+        Command::Switchover(args) => block_on(ask::switchover(args)),
+        Command::Pause(args) => block_on(ask::ask(&args.http, "/pause")),
+        Command::Resume(args) => block_on(ask::ask(&args.http, "/resume")),
         Command::Dev(args) => dev::run(&args),
     }
 }
@@ -74,6 +78,12 @@ fn settings(flags: &Flags, outside: &Outside) -> Result<Checked, ExitCode> {
 fn complain(line: &str) {
     // Nobody is left to tell when standard error is closed.
     let _ = writeln!(std::io::stderr(), "redis-hive: {line}");
+}
+
+/// One line to standard output.
+fn say(line: &str) {
+    // Nobody is left to tell when standard output is closed; the exit code still tells.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Runs a command on the control plane's one thread; an error is one line and exit code 1.

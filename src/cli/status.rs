@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::http::status::{PeerStatus, Role, RouteKind, Status};
+use crate::http::status::{PAUSED, PeerStatus, Role, RouteKind, Status};
 
 use super::args::StatusArgs;
 use super::{EXIT_FAILED, complain, fetch};
@@ -89,7 +89,7 @@ fn troubles(status: &Status) -> Vec<String> {
         }
     }
     if status.paused {
-        troubles.push("paused: nothing fails over".to_owned());
+        troubles.push(PAUSED.to_owned());
     }
     troubles.extend(status.problems.iter().cloned());
     // The hive may say in the same words what is seen here.
@@ -135,6 +135,16 @@ fn render(status: &Status, colour: bool) -> String {
     line("", "");
     line("", &format!("redis   {}", redis(status)));
     line("", &format!("proxy   {}", proxy(status)));
+    if status.quorum > 1 {
+        let left = status.lease_ms.map_or("none".to_owned(), |ms| format!("{ms} ms left"));
+        line("", &format!("quorum  {}, lease {left}", status.quorum));
+    }
+    let said = status.problems.iter().any(|problem| problem.contains(&status.change));
+    if !status.change.is_empty() && !said {
+        for (at, part) in wrap(&clean(&status.change), WIDTH - 8).iter().enumerate() {
+            line("", &format!("{:8}{part}", if at == 0 { "change" } else { "" }));
+        }
+    }
     if let Some(dns) = &status.dns {
         let (count, age) = (dns.addresses.len(), ago(dns.age_ms));
         line("", &format!("dns     {}, {count} addresses, {age} ago", clean(&dns.outcome)));
@@ -307,6 +317,25 @@ mod tests {
         assert!(page.lines().all(|line| line.chars().count() <= WIDTH), "{page}");
         assert!(!page.contains('\x1b'), "{page}");
         assert!(render(&status, true).contains("\x1b[31m! no master is known\x1b[0m"));
+    }
+
+    #[test]
+    fn pause_change_and_quorum_are_shown() {
+        let mut status = example();
+        (status.paused, status.quorum, status.lease_ms) = (true, 2, Some(412));
+        status.problems = vec![PAUSED.to_owned()];
+        status.change = "handing over to 10.0.0.1 ".repeat(5);
+        let page = render(&status, false);
+        assert!(page.starts_with("! paused: no fail-over until `redis-hive resume`\n"), "{page}");
+        assert_eq!(page.matches("paused").count(), 1, "said once: {page}");
+        assert!(page.contains("\nquorum  2, lease 412 ms left\n"), "{page}");
+        assert!(page.contains("\nchange  handing over to 10.0.0.1"), "{page}");
+        assert!(page.lines().all(|line| line.chars().count() <= WIDTH), "{page}");
+        status.lease_ms = None;
+        status.problems.push(format!("stopping, and still here: {}", status.change));
+        let page = render(&status, false);
+        assert!(page.contains("\nquorum  2, lease none\n"), "{page}");
+        assert!(!page.contains("\nchange"), "a problem says it: {page}");
     }
 
     #[test]

@@ -31,6 +31,14 @@ pub mod defaults {
     pub const HOLD_TIMEOUT: &str = "10s";
     /// `--drain-timeout`
     pub const DRAIN_TIMEOUT: &str = "15s";
+    /// `--last-copy-timeout`
+    pub const LAST_COPY_TIMEOUT: &str = "60s";
+    /// `--quorum`
+    pub const QUORUM: &str = "1";
+    /// `--min-replicas-to-write`
+    pub const MIN_REPLICAS_TO_WRITE: &str = "0";
+    /// `--rescue-max-bytes`
+    pub const RESCUE_MAX_BYTES: &str = "1GiB";
     /// `--priority`
     pub const PRIORITY: &str = "100";
     /// `--proxy-threads`
@@ -135,10 +143,44 @@ pub struct Flags {
     #[arg(default_value = defaults::DRAIN_TIMEOUT)]
     pub drain_timeout: String,
 
+    /// How long a stopping hive with the only complete copy waits for another hive to begin copying
+    /// it; then it waits as long as that makes progress. A second SIGTERM ends it
+    #[arg(long, env = "HIVE_LAST_COPY_TIMEOUT", hide_env_values = true, value_name = "TIME")]
+    #[arg(default_value = defaults::LAST_COPY_TIMEOUT)]
+    pub last_copy_timeout: String,
+
+    /// Hives, this one included, that must follow for it to become or stay leader: more than half
+    /// of all, or 1 for none. Then there are never two masters, and a fail-over takes about
+    /// --peer-timeout
+    #[arg(long, env = "HIVE_QUORUM", hide_env_values = true, value_name = "N")]
+    #[arg(default_value = defaults::QUORUM)]
+    pub quorum: String,
+
+    /// The master takes writes only while so many followers are current; in force once that many
+    /// are, lowered with a warning to what follows, never below --quorum minus 1
+    #[arg(long, env = "HIVE_MIN_REPLICAS_TO_WRITE", hide_env_values = true, value_name = "N")]
+    #[arg(default_value = defaults::MIN_REPLICAS_TO_WRITE)]
+    pub min_replicas_to_write: String,
+
     /// Between equal copies the lower priority becomes master; 0 = standby
     #[arg(long, env = "HIVE_PRIORITY", hide_env_values = true, value_name = "N")]
     #[arg(default_value = defaults::PRIORITY)]
     pub priority: String,
+
+    /// Directory where a copy that diverged is saved as an RDB file before it is overwritten
+    #[arg(long, env = "HIVE_RESCUE_DIR", hide_env_values = true, value_name = "DIR")]
+    pub rescue_dir: Option<String>,
+
+    /// The most that all files in --rescue-dir take together, such as 512MB or 2GiB: the oldest
+    /// are deleted first, and a copy that is larger is not saved
+    #[arg(long, env = "HIVE_RESCUE_MAX_BYTES", hide_env_values = true, value_name = "SIZE")]
+    #[arg(default_value = defaults::RESCUE_MAX_BYTES)]
+    pub rescue_max_bytes: String,
+
+    /// Take part in elections without a Redis: no --redis* flag is used
+    #[arg(long, env = "HIVE_WITNESS", hide_env_values = true, value_name = "true|false")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub witness: Option<String>,
 
     /// Threads of the proxy, at most the CPUs available
     #[arg(long, env = "HIVE_PROXY_THREADS", hide_env_values = true, value_name = "N")]

@@ -7,10 +7,12 @@ mod advertise;
 mod flags;
 mod read;
 mod relations;
+mod values;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -19,7 +21,7 @@ use crate::election::NodeId;
 
 pub use advertise::{advertised, default_route_address};
 pub use flags::{Flags, defaults};
-pub use read::{ConfigError, parse_duration, show_duration};
+pub use read::{ConfigError, parse_duration, parse_size, show_duration};
 
 use read::Reader;
 
@@ -52,6 +54,14 @@ pub struct Config {
     pub timing: Timing,
     /// Between equal copies the lower wins.
     pub priority: u32,
+    /// Hives that must follow, this one included, for it to lead; 1: none.
+    pub quorum: u32,
+    /// Followers that must be current for the master to take writes; 0: none.
+    pub min_replicas: u32,
+    /// Where diverged copies are saved before they are overwritten; `None`: nowhere.
+    pub rescue: Option<Rescue>,
+    /// Takes part in elections without a Redis; what the `redis` fields say means nothing then.
+    pub witness: bool,
     /// Threads of the proxy, at least one.
     pub proxy_threads: usize,
     /// Clients served at the same time, at least one.
@@ -81,6 +91,17 @@ pub struct Timing {
     pub hold_timeout: Duration,
     /// Longest time a stopping hive keeps serving.
     pub drain_timeout: Duration,
+    /// How long a stopping hive with the only copy waits for another one to begin.
+    pub last_copy_timeout: Duration,
+}
+
+/// Where diverged copies go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rescue {
+    /// A directory this process can write to.
+    pub dir: PathBuf,
+    /// The most bytes that all saved copies take together; the oldest are deleted first.
+    pub max_bytes: u64,
 }
 
 /// How log lines look.
@@ -101,6 +122,8 @@ pub struct Outside {
     pub password: Option<SecretString>,
     /// What reading `--redis-password-file` gave: its first line, or why it could not be read.
     pub password_file: Option<Result<SecretString, String>>,
+    /// Whether `--rescue-dir` can be written to, or why not.
+    pub rescue_dir: Option<Result<(), String>>,
     /// Flags, without dashes in front, whose value came from the environment.
     pub from_env: BTreeSet<String>,
     /// Whether this runs in a container.
@@ -135,8 +158,6 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-const HOUR: Duration = Duration::from_secs(3600);
-
 impl Config {
     /// Judges flags and surroundings.
     ///
@@ -146,14 +167,14 @@ impl Config {
     pub fn from_flags(flags: &Flags, outside: &Outside) -> Result<Checked, ConfigErrors> {
         let mut read =
             Reader { from_env: &outside.from_env, errors: Vec::new(), warnings: Vec::new() };
-        let timing = timing(&mut read, flags);
+        let timing = values::timing(&mut read, flags);
         let peer_port = read.port("--peer-port", &flags.peer_port, defaults::PEER_PORT);
-        let redis = redis_address(&mut read, flags);
+        let redis = values::redis_address(&mut read, flags);
         let config = Config {
-            services: services(&mut read, flags),
-            peers: peers(&mut read, flags, peer_port),
-            advertise: advertise_given(&mut read, flags, outside),
-            bind: bind(&mut read, flags),
+            services: values::services(&mut read, flags),
+            peers: values::peers(&mut read, flags, peer_port),
+            advertise: values::advertise_given(&mut read, flags, outside),
+            bind: values::bind(&mut read, flags),
             peer_port,
             proxy_port: read.port("--proxy-port", &flags.proxy_port, defaults::PROXY_PORT),
             http_port: read.port("--http-port", &flags.http_port, defaults::HTTP_PORT),
@@ -161,212 +182,34 @@ impl Config {
             redis_username: read
                 .optional("--redis-username", flags.redis_username.as_ref())
                 .map(str::to_owned),
-            redis_password: password(&mut read, outside),
-            name: name(&mut read, flags),
+            redis_password: values::password(&mut read, outside),
+            name: values::name(&mut read, flags),
             timing,
             priority: read.number("--priority", &flags.priority, defaults::PRIORITY, 0..=1_000_000),
-            proxy_threads: proxy_threads(&mut read, flags, outside),
+            quorum: read.number("--quorum", &flags.quorum, defaults::QUORUM, 1..=1001),
+            min_replicas: read.number(
+                "--min-replicas-to-write",
+                &flags.min_replicas_to_write,
+                defaults::MIN_REPLICAS_TO_WRITE,
+                0..=1000,
+            ),
+            rescue: values::rescue(&mut read, flags, outside),
+            witness: read.yes("--witness", flags.witness.as_ref()),
+            proxy_threads: values::proxy_threads(&mut read, flags, outside),
             max_clients: read.number(
                 "--max-clients",
                 &flags.max_clients,
                 defaults::MAX_CLIENTS,
                 1..=1_000_000,
             ) as usize,
-            log_format: log_format(&mut read, flags, outside),
-            log_level: log_level(&mut read, flags),
+            log_format: values::log_format(&mut read, flags, outside),
+            log_level: values::log_level(&mut read, flags),
             dns_server: read
                 .optional("--dns-server", flags.dns_server.as_ref())
                 .and_then(|text| read.socket("--dns-server", text, Some(53))),
         };
-        relations::judge(&mut read, &config);
+        relations::judge(&mut read, &config, outside);
         let Reader { errors, warnings, .. } = read;
         if errors.is_empty() { Ok(Checked { config, warnings }) } else { Err(ConfigErrors(errors)) }
-    }
-}
-
-fn services(read: &mut Reader<'_>, flags: &Flags) -> Vec<String> {
-    let mut services = Vec::new();
-    for given in flags.service.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
-        let labels = given.strip_suffix('.').unwrap_or(given);
-        let fits = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        };
-        if labels.len() > 253 || !labels.split('.').all(fits) {
-            read.error(
-                "--service",
-                format!(
-                    "'{given}' is no DNS name: give one such as redis-peers.shop.svc.cluster.local"
-                ),
-            );
-        } else if !services.iter().any(|known: &String| known.eq_ignore_ascii_case(given)) {
-            services.push(given.to_ascii_lowercase());
-        }
-    }
-    services
-}
-
-fn peers(read: &mut Reader<'_>, flags: &Flags, peer_port: u16) -> Vec<NodeId> {
-    let mut peers = Vec::new();
-    for given in flags.peer.iter().map(|peer| peer.trim()).filter(|peer| !peer.is_empty()) {
-        if let Some(addr) = read.socket("--peer", given, Some(peer_port)) {
-            let peer = NodeId::new(addr.ip(), addr.port());
-            if addr.ip().is_unspecified() || addr.ip().is_multicast() {
-                read.error("--peer", format!("'{given}' is not the address of one hive"));
-            } else if !peers.contains(&peer) {
-                peers.push(peer);
-            }
-        }
-    }
-    peers
-}
-
-fn advertise_given(read: &mut Reader<'_>, flags: &Flags, outside: &Outside) -> Option<IpAddr> {
-    if let Some(text) = read.optional("--advertise", flags.advertise.as_ref()) {
-        let ip = read.ip("--advertise", text)?;
-        if ip.is_unspecified() || ip.is_multicast() {
-            read.error("--advertise", format!("{ip} is no address that peers could dial"));
-        }
-        return Some(ip);
-    }
-    let pod_ip = outside.pod_ip.as_deref().map(str::trim).filter(|ip| !ip.is_empty())?;
-    match pod_ip.parse::<IpAddr>() {
-        Ok(ip) => Some(ip.to_canonical()),
-        Err(_) => {
-            read.warnings.push(format!("POD_IP is '{pod_ip}', which is no IP address: ignored"));
-            None
-        }
-    }
-}
-
-fn bind(read: &mut Reader<'_>, flags: &Flags) -> IpAddr {
-    let text = read.optional("--bind", Some(&flags.bind)).unwrap_or(defaults::BIND);
-    read.ip("--bind", text).unwrap_or(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED))
-}
-
-fn redis_address(read: &mut Reader<'_>, flags: &Flags) -> SocketAddr {
-    let fallback = SocketAddr::from(([127, 0, 0, 1], 6379));
-    let text = read.optional("--redis", Some(&flags.redis)).unwrap_or(defaults::REDIS);
-    read.socket("--redis", text, Some(6379)).unwrap_or(fallback)
-}
-
-fn password(read: &mut Reader<'_>, outside: &Outside) -> Option<SecretString> {
-    match (&outside.password_file, &outside.password) {
-        (Some(Err(why)), _) => {
-            read.error(
-                "--redis-password-file",
-                format!("{why}; mount the Secret there and let this user read it"),
-            );
-            None
-        }
-        (Some(Ok(_)), Some(_)) => {
-            read.error(
-                "--redis-password-file",
-                "HIVE_REDIS_PASSWORD is set too: give the password in one place only",
-            );
-            None
-        }
-        (Some(Ok(password)), None) | (None, Some(password)) => Some(password.clone()),
-        (None, None) => None,
-    }
-}
-
-fn name(read: &mut Reader<'_>, flags: &Flags) -> Option<String> {
-    let name = read.optional("--name", flags.name.as_ref())?;
-    let fits = (1..=253).contains(&name.len())
-        && name.chars().all(|c| c.is_ascii_graphic() && c != '"' && c != '\\');
-    if !fits {
-        read.error("--name", "give 1 to 253 printable ASCII characters without blanks or quotes");
-    }
-    Some(name.to_owned())
-}
-
-fn proxy_threads(read: &mut Reader<'_>, flags: &Flags, outside: &Outside) -> usize {
-    let given = flags.proxy_threads.as_str();
-    let threads = read.number("--proxy-threads", given, defaults::PROXY_THREADS, 1..=1024) as usize;
-    if outside.cpus == 0 || threads <= outside.cpus {
-        return threads;
-    }
-    if given != defaults::PROXY_THREADS {
-        read.warnings.push(format!(
-            "--proxy-threads: {threads} is more than the {} CPUs available, which are used",
-            outside.cpus
-        ));
-    }
-    outside.cpus
-}
-
-fn log_format(read: &mut Reader<'_>, flags: &Flags, outside: &Outside) -> LogFormat {
-    match read.optional("--log-format", flags.log_format.as_ref()) {
-        Some("json") => LogFormat::Json,
-        Some("text") => LogFormat::Text,
-        None if outside.in_container => LogFormat::Json,
-        None => LogFormat::Text,
-        Some(other) => {
-            read.error("--log-format", format!("'{other}' is unknown: give json or text"));
-            LogFormat::Text
-        }
-    }
-}
-
-fn log_level(read: &mut Reader<'_>, flags: &Flags) -> tracing::Level {
-    let text = read.optional("--log-level", Some(&flags.log_level)).unwrap_or(defaults::LOG_LEVEL);
-    match text {
-        "error" => tracing::Level::ERROR,
-        "warn" => tracing::Level::WARN,
-        "info" => tracing::Level::INFO,
-        "debug" => tracing::Level::DEBUG,
-        "trace" => tracing::Level::TRACE,
-        other => {
-            read.error(
-                "--log-level",
-                format!("'{other}' is unknown: give error, warn, info, debug or trace"),
-            );
-            tracing::Level::INFO
-        }
-    }
-}
-
-fn timing(read: &mut Reader<'_>, flags: &Flags) -> Timing {
-    use defaults as d;
-    let ms = Duration::from_millis;
-    Timing {
-        heartbeat: read.duration("--heartbeat", &flags.heartbeat, d::HEARTBEAT, ms(10)..=HOUR),
-        peer_timeout: read.duration(
-            "--peer-timeout",
-            &flags.peer_timeout,
-            d::PEER_TIMEOUT,
-            ms(20)..=HOUR,
-        ),
-        redis_timeout: read.duration(
-            "--redis-timeout",
-            &flags.redis_timeout,
-            d::REDIS_TIMEOUT,
-            ms(100)..=HOUR,
-        ),
-        election_timeout: read.duration(
-            "--election-timeout",
-            &flags.election_timeout,
-            d::ELECTION_TIMEOUT,
-            ms(10)..=HOUR,
-        ),
-        bootstrap_timeout: read.duration(
-            "--bootstrap-timeout",
-            &flags.bootstrap_timeout,
-            d::BOOTSTRAP_TIMEOUT,
-            ms(20)..=HOUR,
-        ),
-        hold_timeout: read.duration(
-            "--hold-timeout",
-            &flags.hold_timeout,
-            d::HOLD_TIMEOUT,
-            ms(0)..=HOUR,
-        ),
-        drain_timeout: read.duration(
-            "--drain-timeout",
-            &flags.drain_timeout,
-            d::DRAIN_TIMEOUT,
-            ms(0)..=HOUR,
-        ),
     }
 }

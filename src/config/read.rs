@@ -52,6 +52,37 @@ pub fn show_duration(span: Duration) -> String {
     }
 }
 
+/// Reads a number of bytes: a number and no unit (or `B`), one of `KB`, `MB`, `GB`, `TB` (powers of
+/// 1000), or of `KiB`, `MiB`, `GiB`, `TiB` (powers of 1024; `Ki` to `Ti` as Kubernetes writes them).
+/// Case does not matter.
+///
+/// `None` for anything else, and for what is no whole number of bytes or beyond 2^63.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim().to_ascii_lowercase();
+    let power = |base: u64, exponent| Some(base.pow(exponent));
+    let unit_bytes = match unit.as_str() {
+        "" | "b" => Some(1),
+        "kb" => power(1000, 1),
+        "mb" => power(1000, 2),
+        "gb" => power(1000, 3),
+        "tb" => power(1000, 4),
+        "kib" | "ki" => power(1024, 1),
+        "mib" | "mi" => power(1024, 2),
+        "gib" | "gi" => power(1024, 3),
+        "tib" | "ti" => power(1024, 4),
+        _ => None,
+    }?;
+    if !number.contains('.') {
+        let bytes = number.parse::<u64>().ok()?.checked_mul(unit_bytes)?;
+        return (bytes <= 1 << 63).then_some(bytes);
+    }
+    let bytes = number.parse::<f64>().ok()? * unit_bytes as f64;
+    (bytes.fract() == 0.0 && bytes <= (1_u64 << 53) as f64).then_some(bytes as u64)
+}
+
 /// Reads values one by one; what cannot be read becomes an error and the default goes on.
 pub(super) struct Reader<'a> {
     /// The flags (without dashes) whose value came from the environment.
@@ -128,6 +159,45 @@ impl Reader<'_> {
                 let (low, high) = (range.start(), range.end());
                 self.error(flag, format!("'{text}' is no number from {low} to {high}"));
                 default.parse().unwrap_or(*low)
+            }
+        }
+    }
+
+    /// A number of bytes within `range`.
+    pub fn size(
+        &mut self,
+        flag: &'static str,
+        text: &str,
+        default: &str,
+        range: RangeInclusive<u64>,
+    ) -> u64 {
+        let text = self.or_default(flag, text, default);
+        match parse_size(text) {
+            Some(bytes) if range.contains(&bytes) => return bytes,
+            Some(_) => {
+                self.error(
+                    flag,
+                    format!("'{text}' is too little: give at least {} bytes", range.start()),
+                );
+            }
+            None => self.error(
+                flag,
+                format!(
+                    "'{text}' is no size: give bytes, or a number and a unit, such as 512MB or 2GiB"
+                ),
+            ),
+        }
+        parse_size(default).unwrap_or(*range.start())
+    }
+
+    /// Yes or no; not given means no.
+    pub fn yes(&mut self, flag: &'static str, text: Option<&String>) -> bool {
+        match self.optional(flag, text).map(str::to_ascii_lowercase).as_deref() {
+            Some("true" | "yes" | "on" | "1") => true,
+            None | Some("false" | "no" | "off" | "0") => false,
+            Some(other) => {
+                self.error(flag, format!("'{other}' is neither true nor false"));
+                false
             }
         }
     }
@@ -213,6 +283,30 @@ mod tests {
             ["", "5", "-1s", "1e3s", "s", ".", "1.2.3s", "1 week", "99999999h", "NaNs", "infs"]
         {
             assert_eq!(ms(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_with_or_without_a_unit() {
+        assert_eq!(parse_size("1048576"), Some(1 << 20));
+        assert_eq!(parse_size("512MB"), Some(512_000_000));
+        assert_eq!(parse_size("2GiB"), Some(2 << 30));
+        assert_eq!(parse_size(" 1.5 gi "), Some(3 << 29));
+        assert_eq!(parse_size("1TiB"), Some(1 << 40));
+        for bad in [
+            "",
+            "GB",
+            "-1",
+            "1e9",
+            "1.5",
+            "0.3B",
+            "1.2.3GB",
+            "5 cats",
+            "99999999999TB",
+            "NaN",
+            "1m",
+        ] {
+            assert_eq!(parse_size(bad), None, "{bad}");
         }
     }
 

@@ -1,15 +1,17 @@
 //! What must hold between two flags.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Config;
+use super::flags::defaults;
 use super::read::{Reader, show_duration};
+use super::{Config, Outside};
 
 /// Redis answers `-BUSY` only after this (`busy-reply-threshold`), and a busy Redis is alive.
 const BUSY_REPLY_DEFAULT: Duration = Duration::from_secs(5);
 
 /// Notes every pair of flags that cannot be together.
-pub(super) fn judge(read: &mut Reader<'_>, config: &Config) {
+pub(super) fn judge(read: &mut Reader<'_>, config: &Config, outside: &Outside) {
     let t = &config.timing;
     let show = show_duration;
     if t.heartbeat * 2 > t.peer_timeout {
@@ -59,7 +61,9 @@ pub(super) fn judge(read: &mut Reader<'_>, config: &Config) {
     {
         read.error("--service", "give at least one --service NAME or --peer IP[:PORT]");
     }
-    if config.redis_username.is_some()
+    if config.witness {
+        witness(read, config, outside);
+    } else if config.redis_username.is_some()
         && config.redis_password.is_none()
         && !read.errors.iter().any(|e| e.flag == "--redis-password-file")
     {
@@ -69,6 +73,21 @@ pub(super) fn judge(read: &mut Reader<'_>, config: &Config) {
         );
     }
     ports(read, config);
+}
+
+/// What is about a Redis means nothing where there is none.
+fn witness(read: &mut Reader<'_>, config: &Config, outside: &Outside) {
+    let redis = defaults::REDIS.parse().is_ok_and(|usual: SocketAddr| usual != config.redis);
+    let given = [
+        (redis, "--redis"),
+        (config.redis_username.is_some(), "--redis-username"),
+        (outside.password_file.is_some(), "--redis-password-file"),
+        (outside.password.is_some(), "HIVE_REDIS_PASSWORD"),
+        (config.rescue.is_some(), "--rescue-dir"),
+    ];
+    for (_, name) in given.into_iter().filter(|(given, _)| *given) {
+        read.warnings.push(format!("{name} is not used: a --witness has no Redis"));
+    }
 }
 
 /// No two listeners of this pod on one port.
@@ -82,7 +101,7 @@ fn ports(read: &mut Reader<'_>, config: &Config) {
         if let Some((other, _)) = ours.iter().take(at).find(|(_, taken)| taken == port) {
             read.error(flag, format!("{port} is the port of {other} too: give each its own"));
         }
-        if *port == config.redis.port() {
+        if *port == config.redis.port() && !config.witness {
             read.error(
                 flag,
                 format!("{port} is the port of Redis (--redis {}): give another", config.redis),

@@ -94,7 +94,8 @@ impl Core {
             _ => false,
         };
         if let Some(peer) = self.peers.heard(node, self.now()) {
-            let stated = peer.state.as_ref().is_some_and(|state| state.copy.is_some());
+            let known = |state: &super::frame::State| state.copy.is_some() || state.witness;
+            let stated = peer.state.as_ref().is_some_and(known);
             if stated || nothing || view == Some(RedisView::Gone) {
                 return Found::Nothing;
             }

@@ -41,6 +41,8 @@ pub(super) struct Candidate {
     pub vetoes: Vec<(NodeId, NodeId, Incarnation)>,
     /// The claim that is out.
     pub claim: Option<Claiming>,
+    /// Whom the last leader ordered to lead (6): it goes first.
+    pub successor: Option<NodeId>,
 }
 
 impl Core {
@@ -61,9 +63,25 @@ impl Core {
             retry: None,
             vetoes: Vec::new(),
             claim: None,
+            successor: self.named_successor(),
         }));
         self.warned.clear();
         self.answer_due = true;
+    }
+
+    /// The hive that was ordered to lead in a planned change: this one was told to hold for it.
+    fn named_successor(&self) -> Option<NodeId> {
+        let last = self.last?;
+        if !self.holds_for(&last) {
+            return None;
+        }
+        let named = self.resignations.iter().rev().map(|(resignation, _)| resignation);
+        let mut of_last = named.filter(|resignation| {
+            resignation.leader == last.leader
+                && resignation.incarnation == last.incarnation
+                && resignation.epoch >= last.epoch
+        });
+        of_last.next()?.successor.filter(|successor| *successor != self.set.me)
     }
 
     /// The frame number that has to be heard for an answer to be one to this campaign.
@@ -116,6 +134,9 @@ impl Core {
             return;
         }
         self.forgive();
+        if !self.pause_lets_claim(out) {
+            return;
+        }
         if self.everybody_answered(now) {
             self.choose(now, out);
         }
@@ -245,9 +266,18 @@ impl Core {
     fn better_than(&self, own: &Standing) -> Option<Standing> {
         let Role::Candidate(candidate) = &self.role else { return None };
         let reach = self.reach();
-        let others =
-            self.contenders().filter(|other| !candidate.left_out.contains_key(&other.node));
+        let others: Vec<Standing> = self
+            .contenders()
+            .filter(|other| !candidate.left_out.contains_key(&other.node))
+            .collect();
+        // An order may be on its way: the successor that was named goes first.
+        let mut first =
+            others.clone().into_iter().filter(|other| Some(other.node) == candidate.successor);
+        if let Some(successor) = first.next() {
+            return Some(successor);
+        }
         let above = others
+            .into_iter()
             .filter(|other| rank(&reach, other, own, &self.set.ablation) == Ordering::Greater);
         above.max_by(|a, b| rank(&reach, a, b, &self.set.ablation))
     }
@@ -343,7 +373,15 @@ impl Core {
             successor,
         };
         let now = self.now();
-        self.note_resignation(resignation, now);
+        // 8: without a successor it means that nobody has a lease any more; what cannot be said for
+        // sure is left unsaid, and the others wait.
+        let leased = self.lease_left().is_some_and(|left| !left.is_zero());
+        if successor.is_some() || !leased || !self.master_may_write(leadership.master.addr) {
+            self.note_resignation(resignation, now);
+        }
+        if self.change().is_some() {
+            self.hold_after_order(&leadership);
+        }
         self.report(ReportKind::Resigned, leadership.epoch, why.clone(), out);
         if hold {
             self.set_route(Route::Hold, out);

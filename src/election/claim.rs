@@ -20,6 +20,12 @@ const FAILED_PAUSE: Duration = Duration::from_secs(5);
 impl Core {
     /// Whether this hive can lead at all: as regent, with a complete copy, or with the first one (2.7).
     pub(super) fn may_claim(&self) -> Result<(), String> {
+        if let Some(why) = self.quorum_out_of_reach() {
+            return Err(why);
+        }
+        if self.may_vote_at(self.set.me).is_some() {
+            return Err(String::from("an older leader may still have a lease"));
+        }
         if self.living().is_some() {
             return Ok(());
         }
@@ -53,7 +59,8 @@ impl Core {
         let asked: BTreeSet<NodeId> =
             reachable.filter(|node| !candidate.left_out.contains_key(node)).collect();
         let claim = Claim { epoch, since: candidate.since, copy: self.local.copy(), living };
-        candidate.claim = Some(Claiming::new(claim, asked.clone(), now));
+        let sent = self.clock.boot;
+        candidate.claim = Some(Claiming::new(claim, asked.clone(), now, sent));
         (self.epoch, self.bound) = (epoch, epoch);
         let what = match living {
             Some(living) => format!("claims to lead for the living master {}", living.master.addr),
@@ -89,7 +96,8 @@ impl Core {
         let epoch = self.bound;
         self.withdraw(in_favour, out);
         self.report(ReportKind::Withdrawn, epoch, reason, out);
-        let wait = self.jitter();
+        // Who waits for an older lease to end is not asked every few milliseconds.
+        let wait = if self.needs_quorum() { self.jitter() * 3 } else { self.jitter() };
         let now = self.now();
         if let Role::Candidate(candidate) = &mut self.role {
             candidate.retry = Some(now + wait);

@@ -29,6 +29,24 @@ pub fn same_history(a: &Copy, b: &Copy) -> bool {
     (a.root.is_some() && a.root == b.root) || a.passport.shares_history(&b.passport)
 }
 
+/// The bytes that a copy has and a master has not: what is given up when the copy follows it.
+pub fn given_up(copy: &Passport, master: &Passport) -> u64 {
+    let until = |second: u64| second.saturating_sub(1);
+    let known = |id: Id| !id.is_none();
+    let fork = if copy.replid == master.replid {
+        master.offset
+    } else if known(master.replid2) && copy.replid == master.replid2 {
+        until(master.second_offset)
+    } else if known(copy.replid2) && copy.replid2 == master.replid {
+        master.offset.min(until(copy.second_offset))
+    } else if known(copy.replid2) && copy.replid2 == master.replid2 {
+        until(copy.second_offset.min(master.second_offset))
+    } else {
+        0
+    };
+    copy.offset.saturating_sub(fork)
+}
+
 /// What a history weighs against another one: MiB of data, then keys.
 pub type Weight = (u64, u64);
 

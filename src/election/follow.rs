@@ -11,7 +11,7 @@ use super::frame::{Order, State};
 use super::hearing::Peer;
 use super::io::{Action, RedisView, ReportKind};
 use super::speak::age_ms;
-use super::types::{Copy, CopyState, HiveRole, Leadership, NodeId, RedisRole, Route, Time};
+use super::types::{Copy, CopyState, HiveRole, Leadership, Master, NodeId, RedisRole, Route, Time};
 use super::{Core, Role};
 
 /// A hive with a leader.
@@ -288,9 +288,12 @@ impl Core {
             return self.set_route(Route::Hold, out);
         }
         self.forwarded = leadership.epoch;
-        let master = leadership.master;
-        let route =
-            Route::Forward { epoch: leadership.epoch, master: master.addr, run_id: master.run_id };
+        self.renew_lease(out);
+        let (epoch, Master { addr: master, run_id, .. }) = (leadership.epoch, leadership.master);
+        let route = match self.holds_for(&leadership) {
+            true => Route::Held { epoch, master, run_id },
+            false => Route::Forward { epoch, master, run_id },
+        };
         self.set_route(route, out);
     }
 
@@ -299,18 +302,26 @@ impl Core {
     pub(super) fn obey_orders(&mut self, out: &mut Vec<Action>) {
         for (from, order) in core::mem::take(&mut self.orders) {
             if self.order_stands(from, &order) {
-                let own = self.local.passport.map(|(passport, _)| passport);
-                let master = own.is_some_and(|own| {
-                    own.run_id == order.master.run_id && own.role == RedisRole::Master
-                });
-                if master && order.master.addr == self.set.redis && !self.stopping {
-                    self.withdraw(None, out);
-                    self.promise = None;
-                    let since = self.clock.wall;
-                    self.lead(order.epoch, order.master, since, "ordered by", Some(from), out);
-                }
+                self.obey_order(from, order, out);
             }
         }
+    }
+
+    fn obey_order(&mut self, from: NodeId, order: Order, out: &mut Vec<Action>) {
+        let own = self.local.passport.map(|(passport, _)| passport);
+        let own = own.filter(|own| own.run_id == order.master.run_id);
+        let Some(own) = own.filter(|_| order.master.addr == self.set.redis && !self.stopping)
+        else {
+            return;
+        };
+        self.lease_from_order(from, &order);
+        if own.role == RedisRole::Replica {
+            return self.promote_by(order, out);
+        }
+        self.withdraw(None, out);
+        self.promise = None;
+        let since = self.clock.wall;
+        self.lead(order.epoch, order.master, since, "ordered by", Some(from), out);
     }
 
     fn order_stands(&self, from: NodeId, order: &Order) -> bool {

@@ -91,6 +91,9 @@ pub struct State {
     pub usable: Vec<NodeId>,
     /// Pause mode.
     pub pause: Option<Pause>,
+    /// How many hives could follow this one: those it reaches, directly or through one other (4.11).
+    /// Since protocol 1.1; 0 from an older hive.
+    pub reach: u16,
 }
 
 /// The leadership a hive follows.

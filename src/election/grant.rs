@@ -63,6 +63,14 @@ impl Core {
         }
         let state = self.peers.heard(from, now).and_then(|peer| peer.state.as_ref());
         let Some(state) = state else { return Err(DenialReason::NotReady) };
+        // 8: somebody may still lead by this hive's consent.
+        if self.may_vote_at(from).is_some() {
+            return Err(DenialReason::NotReady);
+        }
+        let own = claim.living.is_some_and(|living| state.redis == Some(living.master.addr));
+        if self.paused() && !own {
+            return Err(DenialReason::NotReady);
+        }
         if let Some(promise) = &self.promise
             && !self.set.ablation.grant_twice
         {
@@ -218,6 +226,7 @@ impl Core {
         self.set_step(Step::Given);
         let Some(promise) = &self.promise else { return };
         let (epoch, to) = (promise.epoch, promise.to);
+        self.note_granted(to);
         let copy = self.local.copy().filter(|_| self.local.answers && !self.stopping);
         self.send(to, Message::Grant(Grant { epoch, copy }), out);
     }
@@ -225,6 +234,7 @@ impl Core {
     /// A withdrawal frees the promise; who is named may claim at once.
     pub(super) fn record_withdrawal(&mut self, from: NodeId, withdrawal: Withdrawal) {
         self.claims.retain(|(node, claim, _)| *node != from || claim.epoch != withdrawal.epoch);
+        self.free_grant(from);
         if self.promise.as_ref().is_some_and(|p| p.to == from && p.epoch == withdrawal.epoch) {
             self.promise = None;
         }

@@ -26,6 +26,8 @@ pub(super) struct Peer {
     pub state: Option<State>,
     pub state_number: u64,
     pub received: Time,
+    /// When it last stated a current copy.
+    pub current: Option<Time>,
     /// The load its Redis states, and since when it stands there.
     load: (u64, Time),
     /// Since when it is gone: its link closed and a new one was refused.
@@ -48,13 +50,21 @@ impl Peer {
 pub(super) struct Peers {
     map: BTreeMap<NodeId, Peer>,
     ghosts: Vec<(NodeId, Incarnation)>,
+    /// When hives died lately.
+    deaths: Vec<(NodeId, Time)>,
     timeout: Duration,
     me: (NodeId, Incarnation),
 }
 
 impl Peers {
     pub fn new(me: NodeId, incarnation: Incarnation, timeout: Duration) -> Peers {
-        Peers { map: BTreeMap::new(), ghosts: Vec::new(), timeout, me: (me, incarnation) }
+        Peers {
+            map: BTreeMap::new(),
+            ghosts: Vec::new(),
+            deaths: Vec::new(),
+            timeout,
+            me: (me, incarnation),
+        }
     }
 
     /// Takes a frame in. `false`: it is a ghost's, an old one or a stranger too many, and says nothing.
@@ -63,7 +73,7 @@ impl Peers {
         if self.ghosts.contains(&key) || frame.node == self.me.0 {
             return false;
         }
-        self.replaced_by(frame.node, frame.incarnation);
+        self.replaced_by(frame.node, frame.incarnation, now);
         if !self.map.contains_key(&frame.node) && self.map.len() >= PEERS_MAX {
             return false;
         }
@@ -75,6 +85,7 @@ impl Peers {
             state: None,
             state_number: 0,
             received: now,
+            current: None,
             load: (0, now),
             dead: None,
             link_closed: false,
@@ -93,17 +104,24 @@ impl Peers {
             if loaded != peer.load.0 {
                 peer.load = (loaded, now);
             }
+            if state.copy.is_some_and(|copy| copy.current) {
+                peer.current = Some(now);
+            }
             peer.state = Some((**state).clone());
         }
         true
     }
 
     /// 4.1: another incarnation speaks from this address, so the one before it is gone.
-    pub fn replaced_by(&mut self, node: NodeId, incarnation: Incarnation) {
+    pub fn replaced_by(&mut self, node: NodeId, incarnation: Incarnation, now: Time) {
         if let Some(peer) = self.map.get(&node)
             && peer.incarnation != incarnation
         {
-            self.ghosts.push((node, peer.incarnation));
+            let (counted, before) = (peer.dead.is_some(), peer.incarnation);
+            if !counted {
+                self.count_death(node, now);
+            }
+            self.ghosts.push((node, before));
             if self.ghosts.len() > GHOSTS {
                 self.ghosts.remove(0);
             }
@@ -124,9 +142,24 @@ impl Peers {
     pub fn refused(&mut self, node: NodeId, now: Time) {
         if let Some(peer) = self.map.get_mut(&node)
             && peer.link_closed
+            && peer.dead.is_none()
         {
-            peer.dead.get_or_insert(now);
+            peer.dead = Some(now);
+            self.count_death(node, now);
         }
+    }
+
+    fn count_death(&mut self, node: NodeId, now: Time) {
+        self.deaths.push((node, now));
+        if self.deaths.len() > GHOSTS {
+            self.deaths.remove(0);
+        }
+    }
+
+    /// How often a hive died within this span.
+    pub fn deaths(&self, node: NodeId, now: Time, within: Duration) -> usize {
+        let died = self.deaths.iter().filter(|(dead, at)| *dead == node && now.since(*at) < within);
+        died.count()
     }
 
     /// Whether this run of a hive was replaced by another one.

@@ -23,7 +23,9 @@ impl Core {
 
     /// INV-2: an open route goes to the master of the leadership last known, in its epoch.
     fn inv_route(&self) {
-        if let Route::Forward { epoch, master, run_id } = &self.route {
+        if let Route::Forward { epoch, master, run_id } | Route::Held { epoch, master, run_id } =
+            &self.route
+        {
             let last = self.last.as_ref();
             let known = last.is_some_and(|last| {
                 last.epoch == *epoch && last.master.addr == *master && last.master.run_id == *run_id

@@ -1,4 +1,4 @@
-//! ELECTION 4.8: leading, and when a leader resigns. A regent leads with another hive's Redis (4.3).
+//! ELECTION 4.8: leading, and when a leader resigns.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -7,10 +7,14 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::time::Duration;
 
+use super::change::Change;
 use super::copies::state_of;
-use super::frame::{FactSheet, Message, Order, Resignation};
+use super::frame::{FactSheet, Resignation};
 use super::io::{Action, ReportKind};
-use super::types::{Copy, CopyState, Epoch, Leadership, Master, NodeId, RedisRole, Time, Wall};
+use super::regent::Tended;
+use super::types::{
+    Copy, CopyState, Epoch, Incarnation, Leadership, Master, NodeId, RedisRole, Time, Wall,
+};
 use super::{Core, Role};
 
 /// A hive that leads.
@@ -23,12 +27,18 @@ pub(super) struct Leader {
     pub began: Time,
     /// Its first frame as leader: what answers it was read after the promotion.
     first: u64,
-    /// Frozen facts for every other leader it hears of (5), and since when.
+    /// Other leaders it has heard of (5), and since when.
+    pub met: Vec<((NodeId, Incarnation), Time)>,
+    /// Frozen facts for every one of them, and since when.
     pub sheets: Vec<(FactSheet, Time)>,
     /// Leaders whose resignation in its favour it has answered.
     pub won: Vec<Resignation>,
     /// Leaders of a higher epoch that do not hear it, and since when (5).
     pub deaf: Vec<(NodeId, Time)>,
+    /// The planned change under way (6).
+    pub change: Option<Change>,
+    /// What a regent's master says about the hive beside it (4.3).
+    pub tended: Tended,
 }
 
 impl Core {
@@ -66,10 +76,15 @@ impl Core {
             since,
             began: now,
             first: self.number + 1,
+            met: Vec::new(),
             sheets: Vec::new(),
             won: Vec::new(),
             deaf: Vec::new(),
+            change: None,
+            tended: Tended::default(),
         }));
+        self.holding = None;
+        self.change_retry = None;
         self.open_route(leadership, out);
     }
 
@@ -80,17 +95,35 @@ impl Core {
             self.resign(why, None, true, out);
             return self.start_anew(out);
         }
+        if let Some(why) = self.lease_lost() {
+            self.pause_master(out);
+            return self.resign(why, None, true, out);
+        }
         if let Some(why) = self.master_lost() {
             return self.resign(why, None, true, out);
         }
+        if self.pursue_change(out) {
+            return;
+        }
         self.follow_replid();
+        if self.change().is_some() {
+            return;
+        }
+        if self.paused() {
+            if let Some(leadership) = self.leadership() {
+                self.open_route(leadership, out);
+            }
+            return;
+        }
         if let Some((node, why)) = self.better_candidate() {
             return self.step_down(why, node, out);
         }
-        if self.hand_back(out) {
+        if self.regent_turn(out) {
             return;
         }
         self.settle(out);
+        self.relieve_caretaker(out);
+        self.mind_reach(out);
     }
 
     /// 4.8: why the master is lost, if it is. A leader never puts right what somebody else did to it.
@@ -120,7 +153,7 @@ impl Core {
         if passport.run_id != master.run_id {
             return Some(String::from("the master's Redis was restarted"));
         }
-        if passport.role != RedisRole::Master {
+        if passport.role != RedisRole::Master && !self.change_demotes() {
             return Some(String::from("somebody demoted the master's Redis"));
         }
         None
@@ -138,7 +171,8 @@ impl Core {
         }
         let demoted =
             watched.passport.is_some_and(|(passport, _)| passport.role != RedisRole::Master);
-        demoted.then(|| format!("somebody demoted the master {}", watched.master.addr))
+        (demoted && !self.change_demotes())
+            .then(|| format!("somebody demoted the master {}", watched.master.addr))
     }
 
     /// 2.5: a replid that changes on a master with the same run id is news, not a lost history.
@@ -206,58 +240,6 @@ impl Core {
         self.gave_way.retain(|(node, _)| *node != key.0);
         self.gave_way.insert(key);
         Some((key.0, format!("{} has a better copy", key.0)))
-    }
-
-    /// 4.3: a regent hands the leadership to the hive beside the master as soon as that one follows it.
-    fn hand_back(&mut self, out: &mut Vec<Action>) -> bool {
-        let Role::Leading(leader) = &self.role else { return false };
-        let leadership = leader.leadership;
-        if leadership.master.addr == self.set.redis {
-            return false;
-        }
-        let beside = self.peers.reachable(self.now()).find(|(_, _, state)| {
-            let follows = state.follows.is_some_and(|follows| {
-                follows.leadership.leader == self.set.me
-                    && follows.leadership.epoch == leadership.epoch
-            });
-            let master = state.copy.is_some_and(|copy| {
-                copy.passport.run_id == leadership.master.run_id
-                    && copy.passport.role == RedisRole::Master
-            });
-            state.redis == Some(leadership.master.addr)
-                && follows
-                && master
-                && state.redis_answers
-                && !state.stopping
-        });
-        let Some((to, _, _)) = beside else { return false };
-        let epoch = self.epoch.next();
-        if epoch >= Epoch::MAX {
-            return false;
-        }
-        let order = Order { epoch, from: leadership, master: leadership.master, lease_ms: None };
-        self.send(to, Message::Order(order), out);
-        self.resign(
-            format!("hands the leadership to {to}, beside the master"),
-            Some(to),
-            false,
-            out,
-        );
-        self.see_epoch(epoch);
-        self.bound = self.bound.max(epoch);
-        true
-    }
-
-    /// Stopping: until planned changes exist a leader that is told to stop resigns at once.
-    pub(super) fn stop(&mut self, out: &mut Vec<Action>) {
-        if let Role::Leading(_) = self.role {
-            self.resign(String::from("this hive was told to stop"), None, false, out);
-        }
-        if !self.exited {
-            self.exited = true;
-            self.answer_due = true;
-            out.push(Action::Exit);
-        }
     }
 
     /// What is derived from copies: roots (2.4), whether the own copy is current (2.3), and the last

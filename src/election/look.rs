@@ -79,6 +79,17 @@ impl Look {
         (now.since(answer.heard) < STALE).then_some(answer)
     }
 
+    /// The newest answer of at most this age.
+    pub fn heard(&self, addr: RedisAddr, now: Time, within: Duration) -> Option<RedisView> {
+        let answer = self.probes.get(&addr)?.answer?;
+        (now.since(answer.heard) < within).then_some(answer.view)
+    }
+
+    /// The newest answer, however old.
+    pub fn last(&self, addr: RedisAddr) -> Option<RedisView> {
+        self.probes.get(&addr)?.answer.map(|answer| answer.view)
+    }
+
     /// Whether this address answered a question at least as young as `after`.
     pub fn answered(&self, addr: RedisAddr, after: Time) -> bool {
         let answer = self.probes.get(&addr).and_then(|probe| probe.answer);

@@ -14,25 +14,35 @@
 //! An input only records facts; the tick judges them, so that all waiting input is read before any
 //! timer is judged (ELECTION 3).
 
+mod asks;
 mod blank;
 mod campaign;
+mod change;
 mod claim;
 mod copies;
 mod follow;
 pub mod frame;
 mod grant;
 mod hearing;
+mod hold;
 mod invariants;
 pub mod io;
 mod lead;
+mod lease;
 mod look;
+mod pause;
+mod reach;
 mod record;
+mod regent;
+mod replicas;
 mod roster;
 mod settle;
 mod speak;
 mod start;
 mod steer;
+mod stop;
 mod succession;
+mod successor;
 mod time;
 pub mod types;
 
@@ -51,15 +61,20 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use asks::Waiting;
 use campaign::Candidate;
 use copies::Local;
 use follow::Follower;
-use frame::{Claim, Order, Resignation, State};
+use frame::{Claim, Hold, Order, Pause, Request, Resignation, State};
 use grant::Granting;
 use hearing::Peers;
+use hold::Holding;
 use lead::Leader;
+use lease::Lease;
 use look::Look;
+use reach::ReachTimer;
 use roster::Roster;
+use stop::Stopping;
 use time::Clock;
 
 /// The hives that others hear, and those that are gone, are looked through at most this often.
@@ -84,6 +99,8 @@ struct Watched {
     master: Master,
     /// The newest passport of that run, and when it came.
     passport: Option<(Passport, Time)>,
+    /// When it last answered anything.
+    heard: Option<Time>,
     /// Since when it does not answer.
     silent_since: Option<Time>,
     /// It is gone, restarted, or another one.
@@ -150,8 +167,27 @@ pub struct Core {
     /// What DNS or a dial said has not reached the list of addresses yet.
     roster_due: bool,
     roster_at: Time,
+    /// What the last hour of a stopping hive waits for (6).
+    stop: Stopping,
     stopping: bool,
     exited: bool,
+    /// What people asked for, and who waits for what becomes of it.
+    asked: Vec<(u64, Ask)>,
+    waiting: Vec<Waiting>,
+    requests: Vec<(NodeId, Request)>,
+    holds: Vec<(NodeId, Hold)>,
+    holding: Option<Holding>,
+    /// After a change that was undone, not before.
+    change_retry: Option<Time>,
+    pause: Option<Pause>,
+    pause_told: bool,
+    lease: Lease,
+    /// The own Redis was told to keep its writers waiting (8).
+    writes_paused: bool,
+    reach_timer: ReachTimer,
+    min_replicas_said: Option<(RunId, u32)>,
+    /// The copy that was saved before it is overwritten: run and offset.
+    rescued: Option<(RunId, u64)>,
     warned: String,
     due: bool,
     lost_at: Time,
@@ -251,8 +287,22 @@ impl Core {
             dialled: Vec::new(),
             roster_due: true,
             roster_at: now,
+            stop: Stopping::default(),
             stopping: false,
             exited: false,
+            asked: Vec::new(),
+            waiting: Vec::new(),
+            requests: Vec::new(),
+            holds: Vec::new(),
+            holding: None,
+            change_retry: None,
+            pause: None,
+            pause_told: false,
+            lease: Lease::born_at(clocks.boot),
+            writes_paused: false,
+            reach_timer: ReachTimer::default(),
+            min_replicas_said: None,
+            rescued: None,
             warned: String::new(),
             due: true,
             lost_at: now,
@@ -308,9 +358,9 @@ impl Core {
             waiting: self.warned.clone(),
             master_offset: self.master_copy().map(|copy| copy.passport.offset),
             election_timestamp: self.leaderless_since,
-            paused: false,
-            lease: None,
-            change: String::new(),
+            paused: self.paused(),
+            lease: self.lease_left(),
+            change: self.change_text(),
             witness: self.set.witness,
         }
     }
@@ -318,6 +368,9 @@ impl Core {
     fn tick(&mut self, out: &mut Vec<Action>) {
         let mut gap = self.clock.take_gap();
         self.refresh(out);
+        self.tell_pause(out);
+        self.obey_holds(out);
+        self.serve_asks(out);
         if self.stopping {
             self.stop(out);
         }
@@ -339,7 +392,9 @@ impl Core {
         self.obey_orders(out);
         self.answer_claims(out);
         self.keep_promise(out);
+        self.try_ports(out);
         self.steer(out);
+        self.renew_lease(out);
         self.speak(out);
     }
 
@@ -378,6 +433,15 @@ impl Core {
         });
         for node in gone.map(|(node, _)| node).collect::<Vec<_>>() {
             self.peers.forget(node);
+        }
+    }
+
+    /// The planned change under way, or why a stopping hive stays.
+    fn change_text(&self) -> String {
+        match self.change() {
+            Some(change) => alloc::format!("the master moves to {}", change.to),
+            None if self.stopping && !self.exited => self.stop.why.clone(),
+            None => self.regent_text(),
         }
     }
 

@@ -21,7 +21,8 @@ impl Core {
             Input::Probed { addr, view } => self.look.answer(addr, view, now),
             Input::Routed { id } => self.routed = self.routed.max(id),
             Input::Done { id, outcome } => self.record_done(id, outcome, now),
-            Input::Tended { .. } | Input::Ask { .. } => {}
+            Input::Tended { addr, run_id, tended, .. } => self.note_tended(addr, run_id, tended),
+            Input::Ask { token, ask } => self.asked.push((token, ask)),
             Input::Stop => self.stopping = true,
         }
     }
@@ -35,7 +36,7 @@ impl Core {
         match outcome {
             // News of a run that is over comes late sometimes.
             Dialled::Hive { node, incarnation } if self.peers.is_over(node, incarnation) => return,
-            Dialled::Hive { node, incarnation } => self.peers.replaced_by(node, incarnation),
+            Dialled::Hive { node, incarnation } => self.peers.replaced_by(node, incarnation, now),
             Dialled::Refused => self.peers.refused(addr, now),
             Dialled::Myself | Dialled::Silent | Dialled::Foreign => {}
         }
@@ -51,6 +52,8 @@ impl Core {
             Message::State(state) => {
                 self.see_epoch(state.epoch);
                 self.answer_due |= state.asks;
+                self.learn_pause(state.pause);
+                self.note_led(from, frame.incarnation, &state);
                 for resignation in &state.resignations {
                     self.note_resignation(*resignation, now);
                 }
@@ -65,7 +68,10 @@ impl Core {
             Message::Denial(denial) => self.record_denial(from, denial),
             Message::Withdrawal(withdrawal) => self.record_withdrawal(from, withdrawal),
             Message::Order(order) => self.orders.push((from, order)),
-            Message::Hold(_) | Message::Held(_) | Message::Request(_) | Message::Answer(_) => {}
+            Message::Hold(hold) => self.holds.push((from, hold)),
+            Message::Held(held) => self.note_held(from, held.epoch),
+            Message::Request(request) => self.requests.push((from, request)),
+            Message::Answer(answer) => self.note_answer(from, answer),
         }
     }
 
@@ -106,9 +112,12 @@ impl Core {
         match view {
             RedisView::Up(passport) if passport.run_id == watched.master.run_id => {
                 (watched.passport, watched.silent_since) = (Some((passport, now)), None);
-                watched.gone = false;
+                (watched.heard, watched.gone) = (Some(now), false);
             }
-            RedisView::Busy => (watched.silent_since, watched.gone) = (None, false),
+            RedisView::Busy => {
+                (watched.silent_since, watched.gone) = (None, false);
+                watched.heard = Some(now);
+            }
             RedisView::Silent | RedisView::Unfit => {
                 watched.silent_since.get_or_insert(now);
             }
@@ -116,12 +125,38 @@ impl Core {
         }
     }
 
+    /// What an order of a planned change left behind.
+    fn note_master(&mut self, outcome: Result<Passport, OrderError>, now: Time) {
+        let Ok(passport) = outcome else { return };
+        let own = self.local.run_id() == Some(passport.run_id);
+        if own {
+            self.see_passport(passport, now);
+        } else if let Some(watched) = &mut self.watched
+            && watched.master.run_id == passport.run_id
+        {
+            (watched.passport, watched.heard) = (Some((passport, now)), Some(now));
+        }
+    }
+
     fn record_done(&mut self, id: u64, outcome: Result<Passport, OrderError>, now: Time) {
+        if self.note_change_done(id, &outcome) {
+            return self.note_master(outcome, now);
+        }
         let Some(done) = self.order.filter(|order| order.id == id) else { return };
         self.order = None;
         match &outcome {
             Ok(passport) => self.see_passport(*passport, now),
             Err(_) => self.rebuffed = Some((done.order, now)),
+        }
+        match (&done.order, &outcome) {
+            (RedisOrder::Rescue, Ok(passport)) => {
+                self.rescued = Some((passport.run_id, passport.offset));
+            }
+            (RedisOrder::Rescue, Err(_)) => {
+                self.rescued = self.local.passport.map(|(p, _)| (p.run_id, p.offset));
+            }
+            (RedisOrder::ResumeWrites, Ok(_)) => self.writes_paused = false,
+            _ => {}
         }
         if let RedisOrder::Promote { .. } = done.order {
             let wanted = matches!(&self.role, Role::Candidate(candidate)

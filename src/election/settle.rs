@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use core::cmp::{Ordering, Reverse};
 use core::time::Duration;
 
+use super::copies::given_up;
 use super::frame::{FactSheet, Resignation};
-use super::io::{Action, ReportKind};
-use super::types::{CopyState, Leadership, NodeId, Route, Time};
+use super::io::{Action, RedisView, ReportKind};
+use super::types::{Copy, CopyState, Leadership, NodeId, Route, Time};
 use super::{Core, Role};
 
 /// Requests are held for so long at most while two leaders compare.
@@ -16,10 +17,10 @@ const HOLD: Duration = Duration::from_millis(250);
 impl Core {
     /// Looks for other leaders, and settles with them.
     pub(super) fn settle(&mut self, out: &mut Vec<Action>) {
-        self.answer_resignations(out);
+        let rivals = self.rivals();
+        self.answer_resignations(rivals.is_empty(), out);
         let Role::Leading(leader) = &self.role else { return };
         let mine = leader.leadership;
-        let rivals = self.rivals();
         if let Some(winner) = self.deaf_rival(&rivals) {
             let why = format!("{} leads a later epoch and does not hear this hive", winner.leader);
             return self.yield_to(&winner, why, out);
@@ -33,18 +34,51 @@ impl Core {
                 }
                 continue;
             }
-            let Some(sheet) = self.sheet_for(rival) else { continue };
+            let Some(sheet) = self.sheet_for(rival, out) else { continue };
             let Some(theirs) = self.sheet_of(rival) else { continue };
             if let Some(reason) = verdict(&theirs, &sheet) {
-                let fork = sheet.offset.saturating_sub(theirs.offset);
+                let lost = self.bytes_given_up(rival).unwrap_or(sheet.offset);
                 let why = format!(
-                    "two leaders: {} wins ({reason}); at most {fork} bytes given up",
+                    "two leaders: {} wins ({reason}); {lost} bytes of this side are given up",
                     rival.leader
                 );
                 return self.yield_to(rival, why, out);
             }
         }
         self.hold_while_comparing(&rivals, out);
+    }
+
+    /// The bytes that the own master has and the rival's has not.
+    fn bytes_given_up(&self, rival: &Leadership) -> Option<u64> {
+        let (mine, theirs) = (self.master_copy()?, self.copy_of_master(rival)?);
+        Some(given_up(&mine.passport, &theirs.passport))
+    }
+
+    /// The own master's copy, read after this rival was met and requests were held: what was read
+    /// before may lack what clients have been told since. Not waited for for ever.
+    fn fresh_copy(&mut self, rival: &Leadership, out: &mut Vec<Action>) -> Option<Copy> {
+        let (now, patience) = (self.now(), self.set.election_timeout / 2);
+        let Role::Leading(leader) = &mut self.role else { return None };
+        let master = leader.leadership.master;
+        let key = (rival.leader, rival.incarnation);
+        let met = match leader.met.iter().find(|(known, _)| *known == key) {
+            Some((_, met)) => *met,
+            None => {
+                leader.met.retain(|((node, _), _)| *node != rival.leader);
+                leader.met.push((key, now));
+                now
+            }
+        };
+        self.look.want(master.addr, met, now, None, out);
+        let read = self.look.at(master.addr, now).filter(|answer| answer.asked >= met);
+        let copy = self.master_copy()?;
+        match read.map(|answer| answer.view) {
+            Some(RedisView::Up(passport)) if passport.run_id == master.run_id => {
+                Some(Copy { passport, offset: passport.offset, ..copy })
+            }
+            None if now.since(met) < patience => None,
+            _ => Some(copy),
+        }
     }
 
     fn yield_to(&mut self, winner: &Leadership, why: alloc::string::String, out: &mut Vec<Action>) {
@@ -88,9 +122,8 @@ impl Core {
     }
 
     /// The own facts for this pair: frozen when it is first asked for.
-    fn sheet_for(&mut self, rival: &Leadership) -> Option<FactSheet> {
+    fn sheet_for(&mut self, rival: &Leadership, out: &mut Vec<Action>) -> Option<FactSheet> {
         let now = self.now();
-        let copy = self.master_copy()?;
         let Role::Leading(leader) = &self.role else { return None };
         let known = leader.sheets.iter().find(|(sheet, _)| {
             is_against(sheet, rival) && sheet.leadership.epoch == leader.leadership.epoch
@@ -98,7 +131,8 @@ impl Core {
         if let Some((sheet, _)) = known {
             return Some(*sheet);
         }
-        let mine = leader.leadership;
+        let (mine, since) = (leader.leadership, leader.since);
+        let copy = self.fresh_copy(rival, out)?;
         let followers = self.peers.reachable(now).filter(|(_, _, state)| {
             let follows = state.follows.is_some_and(|f| f.leadership.leader == self.set.me);
             follows && state.copy.is_some_and(|copy| copy.state == CopyState::Complete)
@@ -116,7 +150,7 @@ impl Core {
             keys,
             holders,
             offset: copy.offset,
-            since: leader.since,
+            since,
         };
         if let Role::Leading(leader) = &mut self.role {
             leader.sheets.retain(|(sheet, _)| sheet.against != rival.leader);
@@ -144,7 +178,8 @@ impl Core {
         let now = self.now();
         let Role::Leading(leader) = &mut self.role else { return };
         leader.sheets.retain(|(sheet, _)| rivals.iter().any(|r| r.leader == sheet.against));
-        let comparing = leader.sheets.iter().any(|(_, since)| now.since(*since) < HOLD);
+        leader.met.retain(|((node, _), _)| rivals.iter().any(|r| r.leader == *node));
+        let comparing = leader.met.iter().any(|(_, since)| now.since(*since) < HOLD);
         let leadership = leader.leadership;
         if comparing {
             self.set_route(Route::Hold, out);
@@ -155,7 +190,7 @@ impl Core {
 
     /// The winner goes on as epoch max + 1, so that every route may follow; so does a leader whose
     /// follower has seen a later epoch than its own.
-    fn answer_resignations(&mut self, out: &mut Vec<Action>) {
+    fn answer_resignations(&mut self, alone: bool, out: &mut Vec<Action>) {
         let me = self.set.me;
         let Role::Leading(leader) = &self.role else { return };
         let led = leader.leadership.epoch;
@@ -169,7 +204,9 @@ impl Core {
             let mine = state.follows.is_some_and(|follows| {
                 follows.leadership.leader == me && follows.leadership.epoch == led
             });
-            mine && state.epoch > led
+            // With a rival the later epoch is the rival's: the verdict comes first, else the two
+            // outbid each other.
+            alone && mine && state.epoch > led
         });
         let reason = match (&won, ahead) {
             (Some(won), _) => format!("{} gave way: goes on in a new epoch", won.leader),
@@ -223,7 +260,7 @@ impl Core {
     pub(super) fn next_settling(&self) -> Option<Time> {
         let Role::Leading(leader) = &self.role else { return None };
         let now = self.now();
-        let holds = leader.sheets.iter().map(|(_, since)| *since + HOLD);
+        let holds = leader.met.iter().map(|(_, since)| *since + HOLD);
         let deaf = leader.deaf.iter().map(|(_, since)| *since + self.set.peer_timeout);
         holds.chain(deaf).filter(|at| *at > now).min()
     }

@@ -33,6 +33,7 @@ impl Core {
     /// Makes a frame of this hive.
     pub(super) fn frame(&mut self, message: Message) -> Frame {
         self.number += 1;
+        self.note_sent(self.number);
         Frame { node: self.set.me, incarnation: self.set.incarnation, number: self.number, message }
     }
 
@@ -69,8 +70,9 @@ impl Core {
             leaders: self.leaders_heard(now),
             sheets: self.sheets(now),
             hears: self.peers.hears(now),
-            usable: Vec::new(),
-            pause: None,
+            usable: self.usable(),
+            pause: self.pause,
+            reach: u16::try_from(self.own_reach()).unwrap_or(u16::MAX),
         }
     }
 
@@ -95,7 +97,7 @@ impl Core {
             let same = peer.filter(|peer| peer.incarnation == leadership.incarnation);
             same.map(|peer| age_ms(now, peer.heard))
         };
-        Some(Following { leadership, heard_ms: heard, lease_ms: None })
+        Some(Following { leadership, heard_ms: heard, lease_ms: self.lease_ms() })
     }
 
     /// Leaders heard directly; news of them goes one hop, so that it cannot outlive them.
@@ -174,6 +176,7 @@ fn steady(state: &State) -> State {
     steady.leaders.iter_mut().for_each(|news| news.age_ms = 0);
     if let Some(follows) = &mut steady.follows {
         follows.heard_ms = follows.heard_ms.map(|_| 0);
+        follows.lease_ms = follows.lease_ms.map(|_| 0);
     }
     if let Some(living) = &mut steady.living {
         (living.offset, living.dataset_bytes, living.keys) = (0, 0, 0);

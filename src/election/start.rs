@@ -30,7 +30,7 @@ impl Core {
             return self.warn(String::from("starting: DNS has not answered yet"), out);
         }
         let named = self.redis_names_are_settled();
-        let redis = self.local.passport.is_some() || self.local.gone;
+        let redis = self.local.passport.is_some() || self.local.gone || self.set.witness;
         if self.roster.settled(heard, timeout, now) && (named || late) && (redis || late) {
             self.become_candidate(String::from("started"), out);
         }

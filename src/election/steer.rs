@@ -4,27 +4,37 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::copies::{given_up, state_of};
 use super::io::{Action, RedisOrder, Target};
-use super::types::{CopyState, Master, RedisRole, Route, Time};
+use super::types::{CopyState, Master, Passport, RedisRole, Route, Time};
 use super::{Core, OrderOut, Role, Watched};
 
 /// An order that was refused or failed is not repeated before this.
 const AGAIN: Duration = Duration::from_millis(200);
 /// An order that the driver never ended is given up after this.
 const ORDER_LOST: Duration = Duration::from_secs(15);
+/// A save takes as long as it comes on; the driver sees to that.
+const SAVE_LOST: Duration = Duration::from_secs(3600);
+
+fn lost_after(order: RedisOrder) -> Duration {
+    if order == RedisOrder::Rescue { SAVE_LOST } else { ORDER_LOST }
+}
 
 impl Core {
     /// Brings the own Redis and the watched connection to where the role wants them.
     pub(super) fn steer(&mut self, out: &mut Vec<Action>) {
         self.steer_watch(out);
+        self.steer_min_replicas(out);
         let now = self.now();
-        if self.order.is_some_and(|order| now.since(order.since) >= ORDER_LOST) {
+        if self.order.is_some_and(|order| now.since(order.since) >= lost_after(order.order)) {
             self.order = None;
         }
         let Some(order) = self.wanted_order() else { return };
         let rebuffed =
             self.rebuffed.is_some_and(|(failed, at)| failed == order && now.since(at) < AGAIN);
-        if !rebuffed && self.order.is_none_or(|out| out.order != order) {
+        // What is being saved is not to be disturbed.
+        let saving = self.order.is_some_and(|out| out.order == RedisOrder::Rescue);
+        if !rebuffed && !saving && self.order.is_none_or(|out| out.order != order) {
             self.order_redis(order, out);
         }
     }
@@ -33,6 +43,13 @@ impl Core {
     fn wanted_order(&self) -> Option<RedisOrder> {
         let (passport, _) =
             self.local.passport.filter(|(p, _)| self.local.answers && !p.loading)?;
+        if self.change().is_some() || self.paused() {
+            return None;
+        }
+        if self.writes_paused && passport.role == RedisRole::Master {
+            let leads = self.leadership().is_some_and(|led| led.master.addr == self.set.redis);
+            return leads.then_some(RedisOrder::ResumeWrites);
+        }
         match &self.role {
             // 4.9: a starting hive leaves its Redis as it is.
             Role::Starting => None,
@@ -55,6 +72,8 @@ impl Core {
             && !passport.link_up
             && self.look_is_ready()
             && self.living().is_none_or(|living| passport.upstream != Some(living.master.addr))
+            // What follows the successor of a planned change will be fed by it in a moment.
+            && self.holding.is_none()
     }
 
     /// The order that makes the own Redis replicate this master, unless it does, is it, or must not.
@@ -72,7 +91,23 @@ impl Core {
         // 2.5: a master that has keys and no backlog must not lose its count: parking makes one.
         let uncounted =
             passport.role == RedisRole::Master && passport.keys > 0 && !passport.backlog;
-        Some(if uncounted { RedisOrder::Park } else { RedisOrder::Follow(master.addr) })
+        if uncounted {
+            return Some(RedisOrder::Park);
+        }
+        if self.set.rescue && self.rescued != Some((passport.run_id, passport.offset)) {
+            let given_up = self.watched_run(master).map_or(0, |far| given_up(&passport, &far));
+            let complete = state_of(&passport) == CopyState::Complete;
+            if complete && given_up > 0 {
+                return Some(RedisOrder::Rescue);
+            }
+        }
+        Some(RedisOrder::Follow(master.addr))
+    }
+
+    /// What the watched connection shows of this master.
+    fn watched_run(&self, master: &Master) -> Option<Passport> {
+        let watched = self.watched.as_ref().filter(|w| w.master.run_id == master.run_id)?;
+        watched.passport.map(|(passport, _)| passport)
     }
 
     /// 2.10: whether that very run answers at the master's address. An announcement may be older than
@@ -136,6 +171,7 @@ impl Core {
         self.watched = wanted.map(|master| Watched {
             master,
             passport: None,
+            heard: None,
             silent_since: None,
             gone: false,
         });
@@ -163,7 +199,22 @@ impl Core {
             matches!(self.role, Role::Starting).then_some(self.woke + self.set.peer_timeout);
         let waiting = self.claims.first().map(|(_, _, at)| *at + self.set.election_timeout / 2);
         let early = self.next_look_ahead();
-        let all = [candidate, promise, silence, starting, waiting, early, self.next_settling()];
+        let all = [
+            candidate,
+            promise,
+            silence,
+            starting,
+            waiting,
+            early,
+            self.next_settling(),
+            self.next_of_change(),
+            self.next_of_hold(),
+            self.next_of_asks(),
+            self.next_of_lease(),
+            self.next_of_regent(),
+            self.next_of_reach(),
+            self.change_retry,
+        ];
         let next = all.into_iter().flatten().filter(|at| *at > now).min();
         next.unwrap_or(heartbeat).min(heartbeat).max(now)
     }

@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::copies::{same_history, state_of};
-use super::frame::{Claim, DenialReason, Grant};
+use super::frame::{Claim, DenialReason, Grant, Order};
 use super::io::{Action, OrderError, RedisOrder};
-use super::types::{Copy, CopyState, Master, NodeId, Passport, RedisRole, Route, Time};
+use super::types::{Copy, CopyState, Master, NodeId, Passport, RedisRole, Route, Time, Wall};
 use super::{Core, Role};
 
 /// A claim that is out.
@@ -23,6 +23,8 @@ pub(super) struct Claiming {
     /// The first refusal.
     pub denied: Option<(NodeId, DenialReason)>,
     pub began: Time,
+    /// The same on the boot-time clock: a lease begins with it (8). `None`: it stands on an order.
+    pub sent: Option<Time>,
     step: Step,
 }
 
@@ -45,9 +47,25 @@ enum Step {
 }
 
 impl Claiming {
-    pub fn new(claim: Claim, asked: BTreeSet<NodeId>, began: Time) -> Claiming {
+    pub fn new(claim: Claim, asked: BTreeSet<NodeId>, began: Time, sent: Time) -> Claiming {
         let step = Step::Gathering;
-        Claiming { claim, asked, grants: BTreeMap::new(), denied: None, began, step }
+        Claiming {
+            claim,
+            asked,
+            grants: BTreeMap::new(),
+            denied: None,
+            began,
+            sent: Some(sent),
+            step,
+        }
+    }
+
+    /// An order stands for all grants: the own copy is promoted as it is (6).
+    pub fn ordered(order: &Order, frozen: Passport, since: Wall, began: Time) -> Claiming {
+        let claim = Claim { epoch: order.epoch, since, copy: None, living: None };
+        let step = Step::Promoting(frozen);
+        let (asked, grants) = (BTreeSet::new(), BTreeMap::new());
+        Claiming { claim, asked, grants, denied: None, began, sent: None, step }
     }
 
     /// Whether it came so far that a fence may stand somewhere.
@@ -156,7 +174,12 @@ impl Core {
             return self.leave_out(gone);
         }
         let living = claiming.claim.living;
+        let granters: Vec<NodeId> = claiming.grants.keys().copied().collect();
         self.leave_out(gone);
+        if !self.is_quorum(granters.into_iter()) {
+            let why = format!("fewer than {} hives consent", self.set.quorum);
+            return self.give_up_claim(why, None, out);
+        }
         match living {
             Some(living) => {
                 let epoch = self.bound;
@@ -296,6 +319,24 @@ impl Core {
         self.finish_claim(epoch, master, "with its own copy", out);
     }
 
+    /// 6.4: promotes the own Redis at the word of the leader, whose every byte it has.
+    pub(super) fn promote_by(&mut self, order: Order, out: &mut Vec<Action>) {
+        let Some((frozen, _)) = self.local.passport else { return };
+        let now = self.now();
+        if !matches!(self.role, Role::Candidate(_)) {
+            self.become_candidate(format!("ordered to lead by {}", order.from.leader), out);
+        }
+        self.withdraw(None, out);
+        self.promise = None;
+        self.see_epoch(order.epoch);
+        self.bound = self.bound.max(order.epoch);
+        let since = self.clock.wall;
+        if let Role::Candidate(candidate) = &mut self.role {
+            candidate.claim = Some(Claiming::ordered(&order, frozen, since, now));
+        }
+        self.order_redis(RedisOrder::Promote { first: false }, out);
+    }
+
     fn announce_regent(&mut self, epoch: super::Epoch, master: Master, out: &mut Vec<Action>) {
         let how =
             if master.addr == self.set.redis { "its Redis is master already" } else { "as regent" };
@@ -311,7 +352,11 @@ impl Core {
     ) {
         let Role::Candidate(candidate) = &mut self.role else { return };
         let since = candidate.since;
-        candidate.claim = None;
+        let Some(claiming) = candidate.claim.take() else { return };
+        // An order carries the rest of the old lease.
+        if let Some(sent) = claiming.sent {
+            self.lease_from_claim(sent);
+        }
         self.lead(epoch, master, since, how, None, out);
     }
 }

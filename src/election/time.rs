@@ -19,6 +19,8 @@ pub(super) struct Clock {
     /// Gaps since the last tick.
     gap: Duration,
     pub wall: Wall,
+    /// The clock that runs through every sleep.
+    pub boot: Time,
     counts_gaps: bool,
 }
 
@@ -30,6 +32,7 @@ impl Clock {
             asked: None,
             gap: Duration::ZERO,
             wall: clocks.wall,
+            boot: clocks.boot,
             counts_gaps,
         }
     }
@@ -38,6 +41,7 @@ impl Clock {
     pub fn advance(&mut self, clocks: Clocks) {
         self.raw = self.raw.max(clocks.now);
         self.wall = clocks.wall;
+        self.boot = self.boot.max(clocks.boot);
         if let Some(asked) = self.asked.take() {
             let late = self.raw.since(asked);
             if late > LATE && self.counts_gaps {

@@ -1,7 +1,9 @@
-//! Probes and status over HTTP/1.1, read only (DESIGN 2.3).
+//! Probes, status, and what people ask for, over HTTP/1.1 (DESIGN 2.3).
 //!
-//! The driver publishes a [`Status`] and beats a [`Pulse`]; nothing here reaches into another room.
+//! The driver publishes a [`Status`], beats a [`Pulse`] and answers what is [`Asked`]; nothing here
+//! reaches into another room.
 
+mod asks;
 mod listen;
 pub mod ready;
 pub mod status;
@@ -21,10 +23,11 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::task::AbortOnDropHandle;
 
+pub use asks::{Asked, Outcome, Told};
 pub use status::Status;
 
 /// The control loop must have beaten within this time.
@@ -90,7 +93,7 @@ pub struct Http {
 /// Begins to serve. Needs a tokio runtime.
 ///
 /// `bind` `::` means IPv4 too, and IPv4 alone where there is no IPv6. `status` is what `/status`
-/// prints; `pulse` is beaten by the control loop.
+/// prints; `pulse` is beaten by the control loop; `asks` takes what people ask for.
 ///
 /// # Errors
 ///
@@ -100,13 +103,14 @@ pub fn start(
     port: u16,
     status: watch::Receiver<Arc<Status>>,
     pulse: Arc<Pulse>,
+    asks: mpsc::Sender<Asked>,
 ) -> Result<Http, HttpError> {
     let opened = listen::listen(bind, port).and_then(|listener| {
         let addr = listener.local_addr()?;
         Ok((TcpListener::from_std(listener)?, addr))
     });
     let (listener, addr) = opened.map_err(|source| HttpError { port, source })?;
-    let task = tokio::spawn(accept(listener, Site { status, pulse }));
+    let task = tokio::spawn(accept(listener, Site { status, pulse, asks }));
     Ok(Http { addr, _task: AbortOnDropHandle::new(task) })
 }
 
@@ -115,6 +119,7 @@ pub fn start(
 struct Site {
     status: watch::Receiver<Arc<Status>>,
     pulse: Arc<Pulse>,
+    asks: mpsc::Sender<Asked>,
 }
 
 async fn accept(listener: TcpListener, site: Site) {
@@ -143,9 +148,10 @@ async fn accept(listener: TcpListener, site: Site) {
 
 /// One connection, to its end.
 async fn serve(stream: TcpStream, site: Site) {
+    let local = stream.local_addr().ok();
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = site.answer(request.method(), request.uri().path(), request.uri().query());
-        async move { Ok::<Answer, Infallible>(answer) }
+        let site = site.clone();
+        async move { Ok::<Answer, Infallible>(site.answer(local, request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -160,16 +166,25 @@ async fn serve(stream: TcpStream, site: Site) {
 }
 
 impl Site {
-    fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> Answer {
-        let known = ["/livez", "/readyz", "/readyz/read", "/status"].contains(&path);
-        if !known {
+    async fn answer(&self, local: Option<SocketAddr>, request: Request<Incoming>) -> Answer {
+        let (method, path) = (request.method(), request.uri().path());
+        if asks::is_ask(path) {
+            if method != Method::POST {
+                return not_allowed("POST");
+            }
+            return asks::answer(&self.asks, local, request).await;
+        }
+        if !["/livez", "/readyz", "/readyz/read", "/status"].contains(&path) {
             return text(StatusCode::NOT_FOUND, "there is no such page\n");
         }
         if method != Method::GET && method != Method::HEAD {
-            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
+            return not_allowed("GET, HEAD");
         }
+        self.page(path, request.uri().query())
+    }
+
+    /// One of the pages that can only be read.
+    fn page(&self, path: &str, query: Option<&str>) -> Answer {
         let status = Arc::clone(&self.status.borrow());
         match path {
             "/livez" => probe(self.alive()),
@@ -178,7 +193,7 @@ impl Site {
                 Ok(max) => probe(self.alive().and_then(|()| ready::ready_to_read(&status, max))),
                 Err(why) => text(StatusCode::BAD_REQUEST, &why),
             },
-            _ => json(&status),
+            _ => json(StatusCode::OK, &*status),
         }
     }
 
@@ -210,11 +225,17 @@ fn probe(outcome: Result<(), String>) -> Answer {
     }
 }
 
-fn json(status: &Status) -> Answer {
-    match serde_json::to_vec_pretty(status) {
+fn not_allowed(methods: &'static str) -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {methods}\n"));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    answer
+}
+
+fn json(code: StatusCode, value: &impl serde::Serialize) -> Answer {
+    match serde_json::to_vec_pretty(value) {
         Ok(mut body) => {
             body.push(b'\n');
-            answer(StatusCode::OK, "application/json", body.into())
+            answer(code, "application/json", body.into())
         }
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
     }

@@ -4,6 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+/// How a paused hive says so, among its problems.
+pub const PAUSED: &str = "paused: no fail-over until `redis-hive resume`";
+
 /// One hive's view at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -27,6 +30,15 @@ pub struct Status {
     pub master: Option<SocketAddr>,
     /// Whether fail-over is paused.
     pub paused: bool,
+    /// The planned change under way, or why a stopping hive stays; empty otherwise.
+    #[serde(default)]
+    pub change: String,
+    /// `--quorum`; 1: none.
+    #[serde(default = "no_quorum")]
+    pub quorum: u32,
+    /// Milliseconds that are left of the lease; `None` without `--quorum`, or without one.
+    #[serde(default)]
+    pub lease_ms: Option<u64>,
     /// What its proxy does with clients.
     pub route: RouteKind,
     /// The local Redis.
@@ -43,6 +55,11 @@ pub struct Status {
     pub transitions: Vec<Transition>,
     /// What `/readyz` decides with.
     pub readiness: Readiness,
+}
+
+/// What hives had before they said it.
+fn no_quorum() -> u32 {
+    1
 }
 
 /// What a hive is.

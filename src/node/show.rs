@@ -10,7 +10,7 @@ use crate::election::{
     CopyState, HiveRole, Incarnation, NodeId, PeerView, RedisRole, Route, RunId, View,
 };
 use crate::http::status::{
-    DnsStatus, PeerStatus, ProxyStatus, Readiness, RedisStatus, Role, RouteKind, Status,
+    DnsStatus, PAUSED, PeerStatus, ProxyStatus, Readiness, RedisStatus, Role, RouteKind, Status,
 };
 use crate::proxy::Counters;
 use crate::redis::{BootFence, Facts};
@@ -24,6 +24,7 @@ pub(super) struct Shown {
     incarnation: Incarnation,
     name: String,
     service: bool,
+    quorum: u32,
     routeless_since: Option<Instant>,
     routed_once: bool,
 }
@@ -42,7 +43,8 @@ impl Shown {
     pub fn new(me: NodeId, incarnation: Incarnation, name: String, config: &Config) -> Shown {
         let service = !config.services.is_empty();
         let routeless_since = Some(Instant::now());
-        Shown { me, incarnation, name, service, routeless_since, routed_once: false }
+        let quorum = config.quorum;
+        Shown { me, incarnation, name, service, quorum, routeless_since, routed_once: false }
     }
 
     /// A route was set.
@@ -67,6 +69,9 @@ impl Shown {
             leader: None,
             master: None,
             paused: false,
+            change: String::new(),
+            quorum: self.quorum,
+            lease_ms: None,
             route: RouteKind::Hold,
             redis: RedisStatus::default(),
             peers: Vec::new(),
@@ -91,17 +96,24 @@ impl Shown {
         };
         let dns = self.service.then(|| dns_status(&from.dns));
         Status {
-            role: if view.stopping { Role::Draining } else { role(view.role) },
+            role: match view.role {
+                _ if view.stopping => Role::Draining,
+                _ if view.witness => Role::Witness,
+                other => role(other),
+            },
             epoch: view.epoch.0,
             election_timestamp: view.election_timestamp.0,
             leader: leadership.map(|leadership| leadership.leader.ip),
             master: leadership.map(|leadership| socket(leadership.master.addr)),
+            paused: view.paused,
+            change: view.change.clone(),
+            lease_ms: view.lease.map(|left| left.as_millis() as u64),
             route: match view.route {
                 Route::Hold => RouteKind::Hold,
                 Route::Forward { .. } | Route::Held { .. } => RouteKind::Forward,
                 Route::Refuse { .. } => RouteKind::Refuse,
             },
-            problems: problems(&from, &redis, dns.as_ref()),
+            problems: problems(&from, self.quorum, &redis, dns.as_ref()),
             redis,
             peers: view.peers.iter().map(peer_status).collect(),
             proxy: ProxyStatus { clients: from.proxy.clients, held: from.proxy.held, migrated: 0 },
@@ -109,7 +121,7 @@ impl Shown {
             transitions: from.journal.transitions(),
             readiness: Readiness {
                 routeless_ms,
-                was_current: run.is_some() && run == from.current_run,
+                was_current: view.witness || (run.is_some() && run == from.current_run),
                 draining: view.stopping,
             },
             ..self.first()
@@ -177,7 +189,12 @@ fn dns_status(services: &[ServiceState]) -> DnsStatus {
     }
 }
 
-fn problems(from: &Sources<'_>, redis: &RedisStatus, dns: Option<&DnsStatus>) -> Vec<String> {
+fn problems(
+    from: &Sources<'_>,
+    quorum: u32,
+    redis: &RedisStatus,
+    dns: Option<&DnsStatus>,
+) -> Vec<String> {
     let view = &from.view;
     let mut problems = Vec::new();
     if !view.waiting.is_empty() {
@@ -186,10 +203,36 @@ fn problems(from: &Sources<'_>, redis: &RedisStatus, dns: Option<&DnsStatus>) ->
     if view.leadership.is_none() {
         problems.push("no leader is known".to_owned());
     }
+    if view.stopping && !view.change.is_empty() {
+        problems.push(format!("stopping, and still here: {}", view.change));
+    }
+    if quorum > 1 && view.leadership.is_some() && view.lease.is_none() {
+        problems.push(format!("no lease: fewer hives than --quorum {quorum} follow"));
+    }
+    if view.paused {
+        problems.push(PAUSED.to_owned());
+    }
+    if !view.witness {
+        local_problems(from, redis, &mut problems);
+    }
+    for peer in view.peers.iter().filter(|peer| !peer.reachable) {
+        if peer.silent_for.as_millis() as u64 > QUIET_MS {
+            let seconds = peer.silent_for.as_secs();
+            problems.push(format!("{} has been silent for {seconds} s", peer.node));
+        }
+    }
+    if let Some(dns) = dns.filter(|dns| dns.outcome == "failed" || dns.outcome == "partly") {
+        problems.push(format!("DNS: the last answer was {}", dns.outcome));
+    }
+    problems
+}
+
+/// What is wrong with the local Redis.
+fn local_problems(from: &Sources<'_>, redis: &RedisStatus, problems: &mut Vec<String>) {
     problems.extend(from.facts.problems.iter().cloned());
     if !redis.up {
         problems.push("the local Redis does not answer".to_owned());
-    } else if view.leadership.is_some() && !redis.current {
+    } else if from.view.leadership.is_some() && !redis.current {
         problems.push("the local copy is not current".to_owned());
     }
     if from.facts.boot_fence == BootFence::Missing {
@@ -202,14 +245,4 @@ fn problems(from: &Sources<'_>, redis: &RedisStatus, dns: Option<&DnsStatus>) ->
     let flags = &from.facts.missing_flags;
     problems.extend(flags.iter().map(|flag| format!("the local Redis was started without {flag}")));
     problems.extend(from.facts.warnings.iter().cloned());
-    for peer in view.peers.iter().filter(|peer| !peer.reachable) {
-        if peer.silent_for.as_millis() as u64 > QUIET_MS {
-            let seconds = peer.silent_for.as_secs();
-            problems.push(format!("{} has been silent for {seconds} s", peer.node));
-        }
-    }
-    if let Some(dns) = dns.filter(|dns| dns.outcome == "failed" || dns.outcome == "partly") {
-        problems.push(format!("DNS: the last answer was {}", dns.outcome));
-    }
-    problems
 }

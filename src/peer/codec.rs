@@ -216,6 +216,9 @@ pub fn decode_frame(bytes: &[u8]) -> Result<Frame, CodecError> {
 /// Any [`CodecError`]; the link must be closed.
 pub fn decode_body(kind: u8, body: &[u8], minor: u16) -> Result<Option<Frame>, CodecError> {
     let newer = minor > MINOR;
+    // Protocol 1.0 knew no `reach`, which is the last field of a state.
+    let completed = (kind == kind::STATE && minor == 0).then(|| [body, &[0; 2]].concat());
+    let body = completed.as_deref().unwrap_or(body);
     match read_message(kind, body, newer) {
         Ok(frame) => Ok(Some(frame)),
         Err(CodecError::Kind(_)) if newer && kind >= kind::FIRST_ELECTION => Ok(None),
@@ -325,7 +328,7 @@ fn read<F: DeserializeOwned>(body: &[u8]) -> Result<(F, usize), CodecError> {
             Err(CodecError::Malformed("a length is beyond its limit"))
         }
         Err(DecodeError::OtherString(_)) => Err(CodecError::Malformed("a list is too long")),
-        Err(DecodeError::Utf8 { .. }) => Err(CodecError::Malformed("the name is not UTF-8")),
+        Err(DecodeError::Utf8 { .. }) => Err(CodecError::Malformed("a text is not UTF-8")),
         Err(_) => Err(CodecError::Malformed("a yes or no, or an option, is neither 0 nor 1")),
     }
 }

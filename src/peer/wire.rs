@@ -84,6 +84,7 @@ wire!(
         hears: Bounded<WireHeard, MAX_HIVES>,
         usable: Bounded<WireAddr, MAX_HIVES>,
         pause: Option<WirePause>,
+        reach: u16,
     }
 );
 

@@ -4,12 +4,13 @@
 //! runtime. The control plane steers it through [`Proxy`] and never touches a client's byte.
 //!
 //! ```text
-//! control plane --Proxy::route, ::touch--> route.rs, gate.rs (what every thread may do now)
+//! control plane --Proxy::route, ::touch, ::lease--> route.rs, gate.rs (what every thread may do now)
 //! accept.rs --socket--> worker.rs --task--> session.rs (held, connecting, turned away) --> relay.rs
 //! ```
 //!
 //! Two checks stand before every write, both on memory shared by all threads: that the connection
-//! belongs to the current generation of routes, and that the control plane has shown life lately.
+//! belongs to the current generation of routes (and, for a request, that this is not held), and that
+//! the control plane has shown life lately and its lease is not over.
 
 mod accept;
 mod desk;
@@ -138,8 +139,10 @@ impl Proxy {
     /// Sets the route of all threads. From the return of this call no thread begins to pass on a
     /// byte by an older route; `routed(id)` follows when none is still at it, within milliseconds.
     ///
-    /// Sessions stay when the new route forwards to the same run of the same master; all others
-    /// are cut. A route of a lower epoch than one seen before is ignored, and confirmed.
+    /// Sessions stay when the new route is to the same run of the same master, forwarded or held;
+    /// all others are cut. While it is held replies pass and requests are left unread; `routed(id)`
+    /// says that none is passed on any more. A route of a lower epoch than one seen before is
+    /// ignored, and confirmed.
     pub fn route(&self, id: u64, route: election::Route) {
         self.shared.routes.set(id, route);
         self.shared.ring();
@@ -156,8 +159,12 @@ impl Proxy {
     }
 
     /// Nothing is passed on, in either direction, after this moment on the boot-time clock
-    /// (microseconds); `None`: no lease.
-    pub fn lease(&self, _until: Option<election::Time>) {}
+    /// (microseconds), and new clients are held; `None`: no lease. The newest call counts, also
+    /// when it says less; one that gives more time lets everybody go on.
+    pub fn lease(&self, until: Option<election::Time>) {
+        self.shared.gate.lease(until);
+        self.shared.desks.iter().for_each(Desk::touched);
+    }
 
     /// The figures now.
     pub fn counters(&self) -> Counters {

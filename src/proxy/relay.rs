@@ -78,17 +78,19 @@ impl Relay {
         if self.slot == NO_SLOT {
             self.slot = worker.enrol(cx.waker().clone());
         }
-        let pass = Pass { worker, generation: self.generation, slot: self.slot };
-        if !pass.is_current() {
+        let (generation, slot) = (self.generation, self.slot);
+        let requests = Pass { worker, generation, slot, requests: true };
+        let replies = Pass { requests: false, ..requests };
+        if worker.shared().routes.stamp().generation() != generation {
             return Poll::Ready(End::Cut);
         }
         let (client, master, tally) = (&self.client, &self.master, worker.tally());
         // Replies first: what a master said before it broke is delivered.
-        let down = self.down.poll(cx, master, client, &pass, &tally.down);
+        let down = self.down.poll(cx, master, client, &replies, &tally.down);
         if let Poll::Ready(Err(fault)) = down {
             return Poll::Ready(fault.end(End::Master, End::Client));
         }
-        let up = self.up.poll(cx, client, master, &pass, &tally.up);
+        let up = self.up.poll(cx, client, master, &requests, &tally.up);
         if let Poll::Ready(Err(fault)) = up {
             return Poll::Ready(fault.end(End::Client, End::Master));
         }
@@ -154,22 +156,26 @@ impl Drop for Relay {
     }
 }
 
-/// The permission to pass on bytes, asked before every write.
+/// The permission to pass on bytes in one direction, asked before every write.
 struct Pass<'a> {
     worker: &'a Worker,
     generation: u64,
     slot: u32,
+    /// From the client to the master: what a held route stops.
+    requests: bool,
 }
 
 impl Pass<'_> {
-    fn is_current(&self) -> bool {
-        self.worker.shared().routes.generation() == self.generation
-    }
-
-    /// Ready if bytes may go now; pending, with a wake-up, while the control plane is silent.
+    /// Ready if bytes may go now; pending, with a wake-up, while the route is held or the gate is
+    /// closed.
     fn ask(&self) -> Poll<Result<(), Fault>> {
-        if !self.is_current() {
+        let stamp = self.worker.shared().routes.stamp();
+        if stamp.generation() != self.generation {
             return Poll::Ready(Err(Fault::Cut));
+        }
+        if self.requests && stamp.is_held() {
+            self.worker.keep(self.slot);
+            return Poll::Pending;
         }
         if !self.worker.shared().gate.is_open() && self.worker.stall(self.slot) {
             return Poll::Pending;
@@ -177,8 +183,12 @@ impl Pass<'_> {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready unless another relay waits for the gate already.
+    /// Ready unless the route is held, or another relay waits for the gate already.
     fn ask_to_read(&self) -> Poll<()> {
+        if self.requests && self.worker.shared().routes.stamp().is_held() {
+            self.worker.keep(self.slot);
+            return Poll::Pending;
+        }
         if self.worker.is_stalled() && self.worker.stall(self.slot) {
             return Poll::Pending;
         }

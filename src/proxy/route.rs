@@ -1,6 +1,7 @@
 //! The route all threads go by, and who has confirmed it.
 
 use std::collections::VecDeque;
+use std::mem::discriminant;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -12,7 +13,7 @@ use crate::election::{Epoch, Route};
 #[derive(Debug)]
 pub(super) struct Current {
     /// Sessions live in one generation. It changes with every route that is not to the same run
-    /// of the same master as the one before.
+    /// of the same master as the one before, be it forwarded to or held.
     pub(super) generation: u64,
     /// What to do with clients.
     pub(super) route: Route,
@@ -20,11 +21,31 @@ pub(super) struct Current {
     pub(super) since: Instant,
 }
 
+/// What connections may do now: which generation they must be of, and whether it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp(u64);
+
+impl Stamp {
+    fn of(generation: u64, route: &Route) -> Stamp {
+        Stamp(generation << 1 | u64::from(matches!(route, Route::Held { .. })))
+    }
+
+    /// The only generation that may pass on bytes.
+    pub(super) fn generation(self) -> u64 {
+        self.0 >> 1
+    }
+
+    /// Replies only: no request is passed on.
+    pub(super) fn is_held(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
 /// The route, shared by the control plane, which sets it, and the workers, which confirm it.
 pub(super) struct Routes {
-    /// That of the newest route. Read before every write, so that a change holds for all threads
-    /// at once, before they are told of it.
-    generation: AtomicU64,
+    /// The [`Stamp`] of the newest route. Read before every write, so that a change holds for all
+    /// threads at once, before they are told of it.
+    stamp: AtomicU64,
     newest: Mutex<Newest>,
     confirms: Mutex<Confirms>,
     routed: Routed,
@@ -52,7 +73,7 @@ impl Routes {
     pub(super) fn new(workers: usize, routed: Routed) -> Routes {
         let current = Current { generation: 0, route: Route::Hold, since: Instant::now() };
         Routes {
-            generation: AtomicU64::new(0),
+            stamp: AtomicU64::new(Stamp::of(0, &Route::Hold).0),
             newest: Mutex::new(Newest {
                 current: Arc::new(current),
                 epoch: Epoch::default(),
@@ -71,28 +92,29 @@ impl Routes {
     pub(super) fn set(&self, id: u64, route: Route) {
         let mut newest = lock(&self.newest);
         newest.count += 1;
-        let outdated = matches!(&route, Route::Forward { epoch, .. } if *epoch < newest.epoch);
-        if !outdated {
-            if let Route::Forward { epoch, .. } = &route {
-                newest.epoch = *epoch;
-            }
+        let epoch = match &route {
+            Route::Forward { epoch, .. } | Route::Held { epoch, .. } => *epoch,
+            Route::Hold | Route::Refuse { .. } => newest.epoch,
+        };
+        if epoch >= newest.epoch {
+            newest.epoch = epoch;
             let old = &newest.current;
-            let (generation, since) = if continues(&old.route, &route) {
-                (old.generation, old.since)
-            } else {
-                (old.generation + 1, Instant::now())
-            };
+            let lives_on = continues(&old.route, &route);
+            let generation = if lives_on { old.generation } else { old.generation + 1 };
+            let same_kind = lives_on && discriminant(&old.route) == discriminant(&route);
+            let since = if same_kind { old.since } else { Instant::now() };
+            let stamp = Stamp::of(generation, &route);
             newest.current = Arc::new(Current { generation, route, since });
-            // SeqCst here and in `generation`: what a worker writes after this moment it writes
-            // by the new generation; what it wrote before, it has written when it confirms.
-            self.generation.store(generation, Ordering::SeqCst);
+            // SeqCst here and in `stamp`: what a worker writes after this moment it writes by the
+            // new stamp; what it wrote before, it has written when it confirms.
+            self.stamp.store(stamp.0, Ordering::SeqCst);
         }
         lock(&self.confirms).waiting.push_back((newest.count, id));
     }
 
-    /// The generation that may pass on bytes.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
+    /// Asked before every write.
+    pub(super) fn stamp(&self) -> Stamp {
+        Stamp(self.stamp.load(Ordering::SeqCst))
     }
 
     /// The newest route, and the count to confirm it with.
@@ -144,8 +166,8 @@ impl Confirms {
 fn continues(old: &Route, new: &Route) -> bool {
     match (old, new) {
         (
-            Route::Forward { master: a, run_id: x, .. },
-            Route::Forward { master: b, run_id: y, .. },
+            Route::Forward { master: a, run_id: x, .. } | Route::Held { master: a, run_id: x, .. },
+            Route::Forward { master: b, run_id: y, .. } | Route::Held { master: b, run_id: y, .. },
         ) => a == b && x == y,
         (Route::Hold, Route::Hold) | (Route::Refuse { .. }, Route::Refuse { .. }) => true,
         _ => false,
@@ -167,6 +189,13 @@ mod tests {
             epoch: Epoch(epoch),
             master: RedisAddr::new(Ipv4Addr::LOCALHOST.into(), port),
             run_id: Id([run; 20]),
+        }
+    }
+
+    fn held(epoch: u64, port: u16, run: u8) -> Route {
+        match forward(epoch, port, run) {
+            Route::Forward { epoch, master, run_id } => Route::Held { epoch, master, run_id },
+            other => other,
         }
     }
 
@@ -192,11 +221,21 @@ mod tests {
             (forward(5, 2, 2), 5),
             (Route::Refuse { reason: "x".into() }, 6),
             (Route::Refuse { reason: "y".into() }, 6),
+            (held(5, 2, 2), 7),
+            (forward(5, 2, 2), 7),
+            (held(6, 2, 2), 7),
+            (held(5, 9, 9), 7),
+            (forward(6, 2, 2), 7),
+            (held(6, 2, 3), 8),
+            (Route::Hold, 9),
         ];
         for (step, (route, generation)) in steps.into_iter().enumerate() {
             routes.set(0, route);
-            assert_eq!(routes.generation(), generation, "step {step}");
-            assert_eq!(routes.newest().1.generation, generation, "step {step}");
+            assert_eq!(routes.stamp().generation(), generation, "step {step}");
+            let newest = routes.newest().1;
+            assert_eq!(newest.generation, generation, "step {step}");
+            let held = matches!(newest.route, Route::Held { .. });
+            assert_eq!(routes.stamp().is_held(), held, "step {step}");
         }
     }
 

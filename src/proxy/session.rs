@@ -29,6 +29,7 @@ pub(super) async fn serve(client: TcpStream, seat: Seat) {
         let current = &*now.current;
         let error = match &current.route {
             Route::Refuse { reason } => return turn_away(&client, &seat, reason).await,
+            Route::Forward { .. } if !seat.worker().gate_is_open() => NoMaster::Unsure,
             Route::Forward { master, .. } if now.probe == 0 => {
                 let generation = current.generation;
                 match attach(&client, &seat, &mut view, generation, *master, &waited).await {
@@ -44,7 +45,8 @@ pub(super) async fn serve(client: TcpStream, seat: Seat) {
                 continue;
             }
             Route::Forward { master, .. } => NoMaster::Silent(*master),
-            Route::Hold | Route::Held { .. } => NoMaster::Unknown(current.since),
+            Route::Held { master, .. } => NoMaster::Changing(*master, current.since),
+            Route::Hold => NoMaster::Unknown(current.since),
         };
         match hold(&client, &seat, &mut view, &mut waited).await {
             Held::Changed => {}
@@ -102,16 +104,23 @@ async fn attach(
         let _turn = worker.connecting.acquire().await;
         socket::connect(master).await
     };
-    let changed = |view: &View| view.current.generation != generation;
+    let changed = |view: &View| {
+        let current = &*view.current;
+        current.generation != generation || !matches!(current.route, Route::Forward { .. })
+    };
+    let outdated = || {
+        let stamp = worker.shared().routes.stamp();
+        stamp.generation() != generation || stamp.is_held()
+    };
     let result = tokio::select! {
         biased;
         () = gone(client), if waited.any() => return Attached::Gone,
         _ = view.wait_for(|view| changed(view) || view.probe != 0) => return Attached::Outdated,
         result = connected => result,
     };
-    if worker.shared().routes.generation() != generation {
-        // The control plane is ahead of this worker's bell.
-        let _ = view.wait_for(changed).await;
+    if outdated() {
+        // The control plane is ahead of this worker's bell, or is back already.
+        let _ = view.wait_for(|view| changed(view) || !outdated()).await;
         return Attached::Outdated;
     }
     match result {
@@ -191,19 +200,29 @@ impl Drop for Counted<'_> {
 /// Why a client is held.
 enum NoMaster {
     Unknown(std::time::Instant),
+    Changing(RedisAddr, std::time::Instant),
     Silent(RedisAddr),
+    /// The gate is closed.
+    Unsure,
 }
 
 impl NoMaster {
     fn text(&self, held: Option<Instant>) -> String {
+        let held = held.map_or(0.0, |since| since.elapsed().as_secs_f64());
         match self {
             NoMaster::Unknown(since) => {
                 let age = since.elapsed().as_secs_f64();
                 format!("no master is known since {age:.1} s (redis-hive)")
             }
+            NoMaster::Changing(master, since) => {
+                let age = since.elapsed().as_secs_f64();
+                format!("the master {master} is being replaced since {age:.1} s (redis-hive)")
+            }
             NoMaster::Silent(master) => {
-                let age = held.map_or(0.0, |since| since.elapsed().as_secs_f64());
-                format!("the master {master} takes no connections since {age:.1} s (redis-hive)")
+                format!("the master {master} takes no connections since {held:.1} s (redis-hive)")
+            }
+            NoMaster::Unsure => {
+                format!("nobody confirms the master since {held:.1} s (redis-hive)")
             }
         }
     }

@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use super::desk::{Desk, Job, Shared, Tally};
 use super::route::Current;
 use super::{session, socket};
-use crate::election::RedisAddr;
+use crate::election::{RedisAddr, Route};
 
 /// Bytes moved with one receive and one send.
 const BUFFER: usize = 64 * 1024;
@@ -96,6 +96,8 @@ pub(super) struct Worker {
     pub(super) buffer: RefCell<Box<[u8]>>,
     pub(super) connecting: Semaphore,
     relays: RefCell<Relays>,
+    /// A client without a master waits for the gate.
+    gate_awaited: Cell<bool>,
     sweeps: Cell<u32>,
     probes: Cell<u32>,
 }
@@ -116,11 +118,14 @@ struct Relays {
     free: Vec<u32>,
     /// Slots that wait for the gate.
     stalled: Vec<u32>,
+    /// Slots whose requests wait for the end of a held route.
+    kept: Vec<u32>,
 }
 
 struct Slot {
     waker: Waker,
     stalled: bool,
+    kept: bool,
     half_closed: bool,
 }
 
@@ -134,6 +139,7 @@ impl Worker {
             buffer: RefCell::new(vec![0; BUFFER].into_boxed_slice()),
             connecting: Semaphore::new(CONNECTING),
             relays: RefCell::default(),
+            gate_awaited: Cell::new(false),
             sweeps: Cell::new(0),
             probes: Cell::new(0),
         }
@@ -189,14 +195,18 @@ impl Worker {
     /// The bell: a new route, a touch, or both.
     fn attend(&self) {
         let (count, current) = self.shared.routes.newest();
-        // From here on every relay of an older generation finds itself cut before it writes.
+        // From here on every relay of an older generation finds itself cut before it writes, and
+        // where the newest route is held none passes on a request.
         self.shared.routes.confirm(self.index, count);
         let old = self.view.borrow().current.clone();
         if !Arc::ptr_eq(&old, &current) {
             let cut = old.generation != current.generation;
+            let held = matches!(current.route, Route::Held { .. });
             self.view.send_replace(View { current, probe: 0 });
             if cut {
                 self.relays.borrow_mut().wake_all();
+            } else if !held {
+                self.relays.borrow_mut().wake_kept();
             }
         }
         self.unstall();
@@ -205,7 +215,7 @@ impl Worker {
     /// Wakes who waits for the gate, if it is open.
     fn unstall(&self) {
         let mut relays = self.relays.borrow_mut();
-        if relays.stalled.is_empty() {
+        if relays.stalled.is_empty() && !self.gate_awaited.get() {
             return;
         }
         if !self.shared.gate.is_open() {
@@ -219,6 +229,33 @@ impl Worker {
                 slot.stalled = false;
                 slot.waker.wake_by_ref();
             }
+        }
+        if self.gate_awaited.take() {
+            // Nothing in it has changed, but who follows it looks again.
+            self.view.send_modify(|_| {});
+        }
+    }
+
+    /// Whether the gate is open. If not, the view changes when it is, for a client that waits
+    /// without a master.
+    pub(super) fn gate_is_open(&self) -> bool {
+        if self.shared.gate.is_open() {
+            return true;
+        }
+        self.desk().mark_stalled();
+        let open = self.shared.gate.is_open();
+        if !open {
+            self.gate_awaited.set(true);
+        }
+        open
+    }
+
+    /// Makes the requests of the relay in `slot` wait for the end of a held route. No wake-up is
+    /// lost: the bell of the route that ends it rings after this thread has seen it held.
+    pub(super) fn keep(&self, slot: u32) {
+        let mut relays = self.relays.borrow_mut();
+        if relays.get(slot).is_some_and(|slot| !std::mem::replace(&mut slot.kept, true)) {
+            relays.kept.push(slot);
         }
     }
 
@@ -245,7 +282,7 @@ impl Worker {
     /// A slot for a relay that is to be woken when the route changes.
     pub(super) fn enrol(&self, waker: Waker) -> u32 {
         let mut relays = self.relays.borrow_mut();
-        let slot = Some(Slot { waker, stalled: false, half_closed: false });
+        let slot = Some(Slot { waker, stalled: false, kept: false, half_closed: false });
         if let Some(index) = relays.free.pop() {
             relays.slots[index as usize] = slot;
             return index;
@@ -262,6 +299,9 @@ impl Worker {
             relays.free.push(slot);
             if old.stalled {
                 relays.stalled.retain(|&other| other != slot);
+            }
+            if old.kept {
+                relays.kept.retain(|&other| other != slot);
             }
         }
     }
@@ -312,12 +352,23 @@ impl Worker {
 }
 
 impl Relays {
-    /// Nobody is left waiting for the gate: who still has to will ask again.
+    /// Nobody is left waiting for the gate or the route: who still has to will ask again.
     fn wake_all(&mut self) {
         self.stalled.clear();
+        self.kept.clear();
         for slot in self.slots.iter_mut().flatten() {
-            slot.stalled = false;
+            (slot.stalled, slot.kept) = (false, false);
             slot.waker.wake_by_ref();
+        }
+    }
+
+    /// Lets requests go on.
+    fn wake_kept(&mut self) {
+        for slot in std::mem::take(&mut self.kept) {
+            if let Some(slot) = self.get(slot) {
+                slot.kept = false;
+                slot.waker.wake_by_ref();
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::fence;
 use super::keeper::{Charge, Command, Keeper, Stale};
+use super::rescue::Saving;
 use crate::election::{Input, OrderError, RedisView};
 
 /// Probes of one address that wait for the same answer.
@@ -70,6 +71,10 @@ impl Keeper {
         {
             self.tell(view).await;
         }
+        if self.saving.as_mut().is_some_and(Saving::takes_its_time) {
+            // How long a save may stand still is for itself to say.
+            self.extend_job();
+        }
         if self.job.is_some_and(|job| now >= job.until) {
             let error = match self.view {
                 Some(RedisView::Gone) => OrderError::Gone,
@@ -91,6 +96,7 @@ impl Keeper {
     fn take(&mut self, command: Command) -> bool {
         match command {
             Command::Order(job) => {
+                self.saving = None;
                 self.job = Some(job);
                 true
             }
@@ -106,6 +112,10 @@ impl Keeper {
                 if self.probes.len() < PROBES {
                     self.probes.push_back(until);
                 }
+                true
+            }
+            Command::MinReplicas(wish) => {
+                self.min_replicas = Some(wish);
                 true
             }
             Command::ServeStale => match &mut self.charge {

@@ -105,6 +105,11 @@ pub(super) struct Link {
 impl Dialer {
     /// Opens a connection; nothing is said on it yet.
     pub async fn connect(&self) -> Result<Arc<Link>, DialError> {
+        Link::new(self.socket().await?).await.map_err(|_| DialError::Unreachable)
+    }
+
+    /// Opens the socket of a connection.
+    pub async fn socket(&self) -> Result<TcpStream, DialError> {
         let stream = timeout(CONNECT_TIMEOUT, self.tcp()).await;
         let stream = stream.unwrap_or(Err(DialError::Unreachable))?;
         // These only fail on a socket that is dead already, which the first read will tell.
@@ -114,7 +119,7 @@ impl Dialer {
         // an old order, or a fence, must not decide between two masters. A stopped Redis is another
         // thing: its kernel acknowledges, and the order waits for it to wake.
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-        Link::new(stream).await.map_err(|_| DialError::Unreachable)
+        Ok(stream)
     }
 
     async fn tcp(&self) -> Result<TcpStream, DialError> {

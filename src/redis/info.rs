@@ -27,6 +27,8 @@ pub struct Info {
     /// `rdb_last_bgsave_status` and `aof_last_write_status` are both `ok`; where they are not, a
     /// Redis with persistence refuses writes with `-MISCONF`.
     pub saves_ok: bool,
+    /// `rdb_changes_since_last_save`
+    pub changes: u64,
 }
 
 /// Why an `INFO` could not be read.
@@ -69,12 +71,13 @@ impl Info {
         // `async_loading` came with 7.0.
         let asynchronous = fields.find("async_loading").is_some_and(|value| value == "1");
         let loading = fields.flag("loading")? || asynchronous;
+        let syncing = replica && fields.flag("master_sync_in_progress")?;
         let passport = Passport {
             run_id: fields.id("run_id")?,
             version,
             role,
             loading,
-            loaded_bytes: if loading { fields.number("loading_loaded_bytes")? } else { 0 },
+            loaded_bytes: fields.loaded_bytes(syncing, loading)?,
             backlog: fields.flag("repl_backlog_active")?,
             offset: fields.number("master_repl_offset")?,
             keys: fields.keys()?,
@@ -87,7 +90,7 @@ impl Info {
             },
             upstream: if replica { fields.upstream()? } else { None },
             link_up: replica && fields.text("master_link_status")? == "up",
-            syncing: replica && fields.flag("master_sync_in_progress")?,
+            syncing,
             replicas: fields.number("connected_slaves")?,
         };
         let ok = |name| fields.find(name).is_none_or(|value| value == "ok");
@@ -97,6 +100,7 @@ impl Info {
             valkey: valkey.is_some(),
             uptime: Duration::from_secs(fields.number("uptime_in_seconds")?),
             saves_ok: ok("rdb_last_bgsave_status") && ok("aof_last_write_status"),
+            changes: fields.number("rdb_changes_since_last_save")?,
         })
     }
 }
@@ -130,6 +134,14 @@ impl<'a> Fields<'a> {
 
     fn id(&self, name: &'static str) -> Result<Id, InfoError> {
         Id::parse(self.text(name)?).ok_or(InfoError::Invalid(name))
+    }
+
+    /// How far a copy has come in. A replica that loads what it received still says that it syncs, and
+    /// then only the load moves: the sum moves as long as either does.
+    fn loaded_bytes(&self, syncing: bool, loading: bool) -> Result<u64, InfoError> {
+        let read = if syncing { self.number::<u64>("master_sync_read_bytes")? } else { 0 };
+        let loaded = if loading { self.number("loading_loaded_bytes")? } else { 0 };
+        Ok(read.saturating_add(loaded))
     }
 
     fn upstream(&self) -> Result<Option<RedisAddr>, InfoError> {
@@ -178,7 +190,7 @@ mod tests {
     const REPLICA: &str = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n\
         run_id:1111111111111111111111111111111111111111\r\nuptime_in_seconds:7\r\n\
         # Memory\r\nused_memory_dataset:4096\r\n# Persistence\r\nloading:0\r\nasync_loading:0\r\n\
-        rdb_last_bgsave_status:ok\r\naof_last_write_status:ok\r\n# Replication\r\nrole:slave\r\n\
+        rdb_changes_since_last_save:3\r\nrdb_last_bgsave_status:ok\r\naof_last_write_status:ok\r\n# Replication\r\nrole:slave\r\n\
         master_host:10.0.0.9\r\nmaster_port:6379\r\nmaster_link_status:up\r\n\
         master_sync_in_progress:0\r\nslave_repl_offset:17\r\nconnected_slaves:0\r\n\
         master_replid:2222222222222222222222222222222222222222\r\n\
@@ -237,6 +249,7 @@ mod tests {
             "master_port",
             "connected_slaves",
             "uptime_in_seconds",
+            "rdb_changes_since_last_save",
         ] {
             let error = Info::parse(&without(&format!("{name}:"))).expect_err(name);
             assert_eq!(error, InfoError::Missing(name));
@@ -283,6 +296,18 @@ mod tests {
         let text = with("async_loading", "1") + "loading_loaded_bytes:78\r\n";
         let passport = Info::parse(&text).expect("readable").passport;
         assert_eq!((passport.loading, passport.loaded_bytes), (true, 78));
+    }
+
+    #[test]
+    fn a_sync_states_how_far_it_is_and_moves_while_what_came_is_loaded() {
+        let text = with("master_sync_in_progress", "1");
+        assert_eq!(Info::parse(&text), Err(InfoError::Missing("master_sync_read_bytes")));
+        let text = text + "master_sync_read_bytes:500\r\n";
+        let passport = Info::parse(&text).expect("readable").passport;
+        assert_eq!((passport.syncing, passport.loaded_bytes), (true, 500));
+        let text = text.replace("\r\nloading:0", "\r\nloading:1") + "loading_loaded_bytes:20\r\n";
+        let passport = Info::parse(&text).expect("readable").passport;
+        assert_eq!((passport.syncing, passport.loading, passport.loaded_bytes), (true, true, 520));
     }
 
     proptest! {

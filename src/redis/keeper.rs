@@ -5,15 +5,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attend::Attended;
+use super::board::Board;
 use super::connection::{Answer, Dialer, Link};
 use super::contact::{BoxFuture, Contact, ask, contact, view_of};
 use super::info::Info;
-use super::settings::{Facts, MISCONF, STALE};
+use super::rescue::Saving;
+use super::settings::MISCONF;
+use super::shelf::Shelf;
+use super::wishes::MinReplicas;
 use crate::election::{Input, OrderError, Passport, RedisAddr, RedisOrder, RedisView, RunId};
 
 /// A Redis that has not answered for this long is silent.
@@ -34,6 +38,7 @@ pub(super) enum Command {
     Fence { run_id: RunId, to: RedisAddr, lifted: CancellationToken },
     Probe { until: Instant },
     ServeStale,
+    MinReplicas(MinReplicas),
 }
 
 /// An order that has not ended.
@@ -56,7 +61,6 @@ pub(super) enum Charge {
 
 /// What is kept for the local Redis alone.
 pub(super) struct Local {
-    pub facts: watch::Sender<Facts>,
     pub redis_timeout: Duration,
     /// Stale data may be served by this run.
     pub stale: Stale,
@@ -74,12 +78,21 @@ pub(super) struct Keeper {
     pub dialer: Dialer,
     pub heartbeat: Duration,
     pub charge: Charge,
+    pub board: Board,
     pub inputs: mpsc::Sender<Input>,
     pub commands: mpsc::UnboundedReceiver<Command>,
     pub link: Option<Arc<Link>>,
     /// The run whose id was read on `link`.
     pub run: Option<RunId>,
     pub job: Option<Job>,
+    /// What its run has not taken yet.
+    pub min_replicas: Option<MinReplicas>,
+    /// Where copies are saved.
+    pub shelf: Option<Shelf>,
+    /// The save that was begun for the order that is out.
+    pub saving: Option<Saving>,
+    /// A save has paused the writes of this Redis.
+    pub paused_here: bool,
     pub view: Option<RedisView>,
     /// The last passport, which tells what a silent or busy Redis was.
     pub passport: Option<Passport>,
@@ -96,6 +109,7 @@ impl Keeper {
         dialer: Dialer,
         heartbeat: Duration,
         charge: Charge,
+        board: Board,
         inputs: mpsc::Sender<Input>,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Keeper {
@@ -103,11 +117,16 @@ impl Keeper {
             dialer,
             heartbeat,
             charge,
+            board,
             inputs,
             commands,
             link: None,
             run: None,
             job: None,
+            min_replicas: None,
+            shelf: None,
+            saving: None,
+            paused_here: false,
             view: None,
             passport: None,
             met: None,
@@ -127,15 +146,19 @@ impl Keeper {
             }
             let until = Instant::now() + pause;
             let link = self.link.clone();
+            let saved = self.saving.as_ref().filter(|it| it.goes_on());
+            let saved = saved.map(|saving| saving.finished.clone());
             let end = async {
-                match &link {
-                    Some(link) => link.ended().await,
-                    None => std::future::pending().await,
+                tokio::select! {
+                    Some(()) = async { Some(link.as_ref()?.ended().await) } => {}
+                    Some(()) = async { Some(saved.as_ref()?.cancelled().await) } => {}
+                    else => std::future::pending().await,
                 }
             };
             // However the wait ends, the next turn follows.
             self.attend(until, end).await;
         }
+        self.fail_job(OrderError::Gone).await;
     }
 
     /// One question and what follows from its answer. Returns how long to wait for the next one.
@@ -236,8 +259,9 @@ impl Keeper {
                 }
                 self.tell(view).await;
                 self.next_beat = asked + self.heartbeat;
-                self.serve_stale().await;
-                self.work().await
+                let pause = self.work().await;
+                // What is asked for meanwhile comes first.
+                if self.grant_wishes().await { pause } else { Duration::ZERO }
             }
             None if view == RedisView::Busy => {
                 self.extend_job();
@@ -261,6 +285,7 @@ impl Keeper {
         self.passport = Some(info.passport);
         let Charge::Local(local) = &mut self.charge else { return true };
         if self.met == Some(run) {
+            self.board.count(info.changes);
             return true;
         }
         local.stale = Stale::Refused;
@@ -269,14 +294,9 @@ impl Keeper {
         let look =
             async move { super::settings::first_contact(&link, &dialer, &info, timeout).await };
         match self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(look)).await {
-            Attended::Done(Some(mut facts)) => {
+            Attended::Done(Some(facts)) => {
                 self.met = Some(run);
-                if let Charge::Local(local) = &mut self.charge {
-                    facts.problems.clone_from(&local.facts.borrow().problems);
-                    facts.changed.iter().for_each(|it| tracing::info!("set on Redis: {it}"));
-                    facts.warnings.iter().for_each(|it| tracing::warn!("{it}"));
-                    local.facts.send_replace(facts);
-                }
+                self.board.meet(facts);
             }
             // It became busy or silent in the middle: its settings are looked at next time.
             Attended::Done(None) | Attended::Late | Attended::Interrupted => {}
@@ -285,28 +305,8 @@ impl Keeper {
         true
     }
 
-    async fn serve_stale(&mut self) {
-        let (Charge::Local(local), Some(link)) = (&mut self.charge, self.link.clone()) else {
-            return;
-        };
-        if local.stale != Stale::Wanted {
-            return;
-        }
-        let set = async move { super::settings::set(&link, STALE, "yes").await };
-        let done = self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(set)).await;
-        if let (Charge::Local(local), Attended::Done(Some(result))) = (&mut self.charge, done) {
-            local.stale = Stale::Served;
-            if let Err(text) = result {
-                local.facts.send_modify(|facts| {
-                    facts.warnings.push(format!(
-                        "Redis refused CONFIG SET replica-serve-stale-data yes: {text}"
-                    ));
-                });
-            }
-        }
-    }
-
     pub async fn fail_job(&mut self, error: OrderError) {
+        self.saving = None;
         if let Some(job) = self.job.take() {
             self.send(Input::Done { id: job.id, outcome: Err(error) }).await;
         }
@@ -331,19 +331,12 @@ impl Keeper {
     }
 
     fn persistent(&self) -> bool {
-        matches!(&self.charge, Charge::Local(local) if local.facts.borrow().persistent)
+        matches!(self.charge, Charge::Local(_)) && self.board.persistent()
     }
 
     fn problem(&mut self, problem: Option<String>) {
-        let Charge::Local(local) = &self.charge else { return };
-        let problems = Vec::from_iter(problem);
-        local.facts.send_if_modified(|facts| {
-            let changed = facts.problems != problems;
-            if changed {
-                problems.iter().for_each(|it| tracing::warn!("{it}"));
-            }
-            facts.problems = problems;
-            changed
-        });
+        if let Charge::Local(_) = self.charge {
+            self.board.problems(Vec::from_iter(problem));
+        }
     }
 }

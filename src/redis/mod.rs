@@ -4,20 +4,29 @@
 //! [`Redis`], whose methods never wait.
 
 mod attend;
+mod board;
 mod connection;
 mod contact;
+mod copy;
 mod fence;
 mod info;
 mod keeper;
 mod orders;
 mod remote;
+mod rescue;
 mod settings;
+mod shelf;
+mod tended;
+mod wire;
+mod wishes;
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,16 +34,24 @@ pub use connection::Endpoint;
 pub use info::{Info, InfoError, OLDEST};
 pub use settings::{BootFence, Facts};
 
-use crate::election::{Input, Master, NodeId, RedisAddr, RedisOrder, RunId, Target};
+use crate::election::{Input, Master, NodeId, OrderError, RedisAddr, RedisOrder, RunId, Target};
+use board::Board;
 use connection::Dialer;
 use keeper::{ANSWER_TIMEOUT, Charge, Command, Job, Keeper, Local, Stale};
 use remote::Probes;
+use shelf::Shelf;
+use tended::Tending;
+use wishes::MinReplicas;
+
+/// What the names of all our connections begin with. A hive is known by the one to its own Redis,
+/// where nothing comes before its node; others name their purpose.
+const CLIENT_NAME: &str = "redis-hive-";
 
 /// How to reach Redis servers.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    /// The local Redis.
-    pub local: Endpoint,
+    /// The local Redis; a witness has none: there is no `Input::Redis` then.
+    pub local: Option<Endpoint>,
     /// The ACL user; also set as `masteruser`.
     pub username: Option<String>,
     /// The password, towards every Redis of the hive; also set as `masterauth`.
@@ -47,17 +64,31 @@ pub struct RedisSettings {
     pub heartbeat: Duration,
     /// Goes into `CLIENT SETNAME redis-hive-NAME`; no spaces.
     pub node_name: String,
+    /// Where a copy is saved before it is given up ([`RedisOrder::Rescue`]); `None`: nowhere.
+    pub rescue: Option<Rescue>,
+}
+
+/// Where copies are saved before they are given up.
+#[derive(Clone, Debug)]
+pub struct Rescue {
+    /// `--rescue-dir`
+    pub dir: PathBuf,
+    /// `--rescue-max-bytes`: all saved copies together; the oldest make room for a new one.
+    pub max_bytes: u64,
 }
 
 /// The handle of the room. Dropping it ends everything: connections are reset, fences lifted.
 pub struct Redis {
     settings: RedisSettings,
     inputs: mpsc::Sender<Input>,
-    local: mpsc::UnboundedSender<Command>,
+    local: Option<mpsc::UnboundedSender<Command>>,
+    board: Board,
     facts: watch::Receiver<Facts>,
     watched: Mutex<Option<Watched>>,
     fences: Mutex<CancellationToken>,
     probes: Probes,
+    tending: Tending,
+    shelf: Option<Shelf>,
     end: CancellationToken,
 }
 
@@ -68,20 +99,41 @@ struct Watched {
 
 /// Starts to keep a connection to the local Redis. Must be called within a tokio runtime.
 pub fn start(settings: RedisSettings, inputs: mpsc::Sender<Input>) -> Redis {
-    let (facts_in, facts) = watch::channel(Facts::default());
-    let (local, commands) = mpsc::unbounded_channel();
-    let charge = Charge::Local(Box::new(Local {
-        facts: facts_in,
-        redis_timeout: settings.redis_timeout,
-        stale: Stale::Refused,
-    }));
-    let dialer = dialer(&settings, settings.local.clone(), "");
-    let keeper = Keeper::new(dialer, settings.heartbeat, charge, inputs.clone(), commands);
+    let (board, facts) = Board::new();
     let end = CancellationToken::new();
-    tokio::spawn(end.clone().run_until_cancelled_owned(keeper.run()));
+    let shelf = settings.rescue.clone().map(|rescue| Shelf::new(rescue, &settings.node_name));
+    if let Some(shelf) = shelf.clone() {
+        spawn_blocking(move || shelf.sweep());
+    }
+    let local = settings.local.clone().map(|endpoint| {
+        let (local, commands) = mpsc::unbounded_channel();
+        let charge = Charge::Local(Box::new(Local {
+            redis_timeout: settings.redis_timeout,
+            stale: Stale::Refused,
+        }));
+        let dialer = dialer(&settings, endpoint, "");
+        let (board, inputs) = (board.clone(), inputs.clone());
+        let mut keeper = Keeper::new(dialer, settings.heartbeat, charge, board, inputs, commands);
+        keeper.shelf.clone_from(&shelf);
+        tokio::spawn(end.clone().run_until_cancelled_owned(keeper.run()));
+        local
+    });
     let probes = Probes::new(settings.election_timeout, inputs.clone(), end.clone());
+    let tending = Tending::new(inputs.clone(), end.clone());
     let fences = Mutex::new(end.child_token());
-    Redis { settings, inputs, local, facts, watched: Mutex::new(None), fences, probes, end }
+    Redis {
+        settings,
+        inputs,
+        local,
+        board,
+        facts,
+        watched: Mutex::new(None),
+        fences,
+        probes,
+        tending,
+        shelf,
+        end,
+    }
 }
 
 fn dialer(settings: &RedisSettings, endpoint: Endpoint, purpose: &str) -> Dialer {
@@ -89,30 +141,53 @@ fn dialer(settings: &RedisSettings, endpoint: Endpoint, purpose: &str) -> Dialer
         endpoint,
         username: settings.username.clone(),
         password: settings.password.clone(),
-        client_name: format!("redis-hive-{purpose}{}", settings.node_name),
+        client_name: format!("{CLIENT_NAME}{purpose}{}", settings.node_name),
     }
 }
 
 impl Redis {
-    /// Gives the local Redis an order, if it is still the run that is meant. `Input::Done` with `id`
-    /// follows, unless a newer order supersedes this one. It is repeated while Redis is busy or
-    /// loading, and has failed when Redis answers nothing for a second.
+    /// Gives a Redis an order, if it is still the run that is meant. `Input::Done` with `id` follows,
+    /// unless a newer order to the same Redis supersedes this one. It is repeated while Redis is busy
+    /// or loading, and has failed when Redis answers nothing for a second, or when the master it is
+    /// for is no longer watched.
     pub fn order(&self, id: u64, at: Target, run_id: RunId, order: RedisOrder) {
         let until = Instant::now() + ANSWER_TIMEOUT;
-        // The keeper only ends with this handle.
-        match at {
-            Target::Own => {
-                let _ = self.local.send(Command::Order(Job { id, run_id, order, until }));
-            }
-            Target::Watched => {}
+        if !self.command(at, Command::Order(Job { id, run_id, order, until })) {
+            let inputs = self.inputs.clone();
+            let gone = Input::Done { id, outcome: Err(OrderError::Gone) };
+            let told = async move {
+                // Nobody listening means that the hive is ending.
+                let _ = inputs.send(gone).await;
+            };
+            tokio::spawn(self.end.clone().run_until_cancelled_owned(told));
         }
     }
 
-    /// Sets `min-replicas-to-write` of a master, and repeats it until that run has taken it.
-    pub fn min_replicas(&self, _at: Target, _run_id: RunId, _replicas: u32) {}
+    /// Hands a command to the keeper of that Redis; `false` where there is none.
+    fn command(&self, at: Target, command: Command) -> bool {
+        match at {
+            Target::Own => self.local.as_ref().is_some_and(|local| local.send(command).is_ok()),
+            Target::Watched => {
+                let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+                watched.as_ref().is_some_and(|watched| watched.commands.send(command).is_ok())
+            }
+        }
+    }
 
-    /// Asks the watched master whether this hive has a connection to it; `Input::Tended` follows.
-    pub fn ask_tended(&self, _addr: RedisAddr, _node: NodeId) {}
+    /// Sets `min-replicas-to-write` of a master, and repeats it until that run has taken it; the
+    /// newest number counts. A wish for the watched master ends with the watch.
+    pub fn min_replicas(&self, at: Target, run_id: RunId, replicas: u32) {
+        self.command(at, Command::MinReplicas(MinReplicas { run_id, replicas }));
+    }
+
+    /// Asks the watched master whether this hive has a connection to it; `Input::Tended` follows,
+    /// unless that Redis does not answer or is not watched.
+    pub fn ask_tended(&self, addr: RedisAddr, node: NodeId) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched.as_ref().is_some_and(|watched| watched.addr == addr) {
+            self.tending.begin(dialer(&self.settings, addr.into(), "tended-"), addr, node);
+        }
+    }
 
     /// Keeps an identified connection to this master and to no other; `Input::Watched` tells what is
     /// seen, every other heartbeat and at every change. Another run at the same address is reported, not judged.
@@ -127,14 +202,16 @@ impl Redis {
         }
         let (commands, receiver) = mpsc::unbounded_channel();
         let dialer = dialer(&self.settings, addr.into(), "watch-");
-        let keeper = Keeper::new(
+        let mut keeper = Keeper::new(
             dialer,
             // Its end is seen at once anyway; asking half as often halves what it costs when idle.
             self.settings.heartbeat * 2,
             Charge::Watched(addr),
+            self.board.clone(),
             self.inputs.clone(),
             receiver,
         );
+        keeper.shelf.clone_from(&self.shelf);
         tokio::spawn(self.end.clone().run_until_cancelled_owned(keeper.run()));
         *watched = Some(Watched { addr, commands });
     }
@@ -148,11 +225,8 @@ impl Redis {
             fences.child_token()
         };
         let command = || Command::Fence { run_id: master.run_id, to, lifted: lifted.clone() };
-        let _ = self.local.send(command());
-        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(watched) = watched.as_ref() {
-            let _ = watched.commands.send(command());
-        }
+        self.command(Target::Own, command());
+        self.command(Target::Watched, command());
     }
 
     /// Resets the connections of all standing fences. A fence that has arrived in the kernel of a
@@ -178,7 +252,7 @@ impl Redis {
     /// Lets the present run of the local Redis serve data while its link is down; asked for when its
     /// copy was current for the first time. Asking again does nothing.
     pub fn serve_stale(&self) {
-        let _ = self.local.send(Command::ServeStale);
+        self.command(Target::Own, Command::ServeStale);
     }
 
     /// What is known of the local Redis beside its passport.

@@ -1,4 +1,5 @@
-//! Orders to the local Redis (ELECTION 7): over the identified connection, right after it answered.
+//! Orders to a Redis (ELECTION 7), the local or the watched one: over the identified connection,
+//! right after it answered.
 //!
 //! Linux hands a process what arrived before a reset, so resetting a connection does not take back
 //! an order that a stopped Redis has not read yet (`tests/redis_facts.rs`). Three things stand in:
@@ -47,8 +48,17 @@ impl Keeper {
                 self.fail_job(OrderError::OtherRun).await;
                 continue;
             }
+            if let Some((link, promotion)) = unanswered.take_if(|(_, it)| it.order.promotes())
+                && job.order.leaves_role()
+            {
+                // Nothing in this order takes the promotion back.
+                self.give_up(link, promotion);
+                return Duration::ZERO;
+            }
+            if let Some(pause) = self.rescue(job).await {
+                return pause;
+            }
             self.job = None;
-            unanswered = None;
             match self.execute(&link, job).await {
                 Step::Ended => {}
                 Step::Superseded => unanswered = Some((link, job)),
@@ -68,7 +78,7 @@ impl Keeper {
 
     async fn execute(&mut self, link: &Arc<Link>, job: Job) -> Step {
         let before = self.passport;
-        if job.order == RedisOrder::Park
+        if matches!(job.order, RedisOrder::Park | RedisOrder::Rescue)
             && before.is_some_and(|it| it.role == RedisRole::Master && it.keys > 0 && !it.backlog)
             && let Some(step) = self.begin_backlog(link, job).await
         {
@@ -84,7 +94,10 @@ impl Keeper {
                 self.end(job, Err(OrderError::Silent)).await
             }
             Attended::Interrupted => Step::Superseded,
-            Attended::Stop => Step::Again(Duration::ZERO),
+            Attended::Stop => {
+                self.give_up(link.clone(), job);
+                self.end(job, Err(OrderError::Gone)).await
+            }
         }
     }
 
@@ -107,10 +120,19 @@ impl Keeper {
         {
             return step;
         }
+        // Its writers learn what it is now, and a new master's stream does not wait for the pause.
+        let resume = self.paused_here && !matches!(job.order, RedisOrder::PauseWrites { .. });
         let asked = link.clone();
-        match self.wait(ANSWER_TIMEOUT, async move { asked.info().await }).await {
+        let asked = async move {
+            if resume {
+                asked.ask(&command(RedisOrder::ResumeWrites)).await;
+            }
+            asked.info().await
+        };
+        match self.wait(ANSWER_TIMEOUT, asked).await {
             Attended::Done(Answer::Text(text)) => match Info::parse(&text) {
                 Ok(info) => {
+                    self.paused_here &= !resume;
                     self.passport = Some(info.passport);
                     self.tell(RedisView::Up(info.passport)).await;
                     self.end(job, Ok(info.passport)).await
@@ -126,7 +148,7 @@ impl Keeper {
                 self.end(job, Err(OrderError::Silent)).await
             }
             Attended::Interrupted => Step::Superseded,
-            Attended::Stop => Step::Again(Duration::ZERO),
+            Attended::Stop => self.end(job, Err(OrderError::Gone)).await,
         }
     }
 
@@ -148,13 +170,14 @@ impl Keeper {
         let begun = begin_backlog(self.dialer.clone(), link.clone());
         match self.wait(BACKLOG_TIMEOUT, begun).await {
             Attended::Interrupted => Some(Step::Superseded),
-            Attended::Stop => Some(Step::Again(Duration::ZERO)),
+            Attended::Stop => Some(self.end(job, Err(OrderError::Gone)).await),
             Attended::Done(()) | Attended::Late if link.is_over() => Some(self.redial(job).await),
             Attended::Done(()) | Attended::Late => None,
         }
     }
 
     async fn end(&mut self, job: Job, outcome: Result<Passport, OrderError>) -> Step {
+        self.saving = None;
         self.send(Input::Done { id: job.id, outcome }).await;
         Step::Ended
     }
@@ -180,7 +203,7 @@ impl Keeper {
     /// Gives up a connection with an unanswered order on it.
     fn give_up(&mut self, link: Arc<Link>, job: Job) {
         self.lose_link();
-        if !matches!(job.order, RedisOrder::Promote { .. }) {
+        if !job.order.promotes() {
             link.close();
             return;
         }
@@ -191,7 +214,18 @@ impl Keeper {
     }
 }
 
-fn command(order: RedisOrder) -> redis::Cmd {
+impl RedisOrder {
+    fn promotes(self) -> bool {
+        matches!(self, RedisOrder::Promote { .. })
+    }
+
+    /// Whether Redis is what it was before, master or replica, after this order.
+    fn leaves_role(self) -> bool {
+        matches!(self, RedisOrder::PauseWrites { .. } | RedisOrder::ResumeWrites)
+    }
+}
+
+pub(super) fn command(order: RedisOrder) -> redis::Cmd {
     match order {
         RedisOrder::Park => replica_of(RedisAddr::PARKED),
         RedisOrder::Follow(addr) => replica_of(addr),

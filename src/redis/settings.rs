@@ -41,11 +41,11 @@ pub struct Facts {
     pub valkey: bool,
     /// Whether it starts parked.
     pub boot_fence: BootFence,
-    /// Settings of this run that were changed, as `name: old -> new`.
+    /// Settings that were changed, as `name: old -> new`.
     pub changed: Vec<String>,
     /// Flags it was started without, as they would be written on its command line.
     pub missing_flags: Vec<String>,
-    /// What was found wrong on the first contact with this run, in sentences.
+    /// What was found wrong on the first contact with this run, and what did not work since.
     pub warnings: Vec<String>,
     /// What is wrong now, in sentences: wrong password, a Cluster node, too old, nobody there.
     pub problems: Vec<String>,
@@ -53,6 +53,11 @@ pub struct Facts {
     pub persistent: bool,
     /// `busy-reply-threshold` (`lua-time-limit` before 7.0).
     pub busy_threshold: Option<Duration>,
+    /// `rdb_changes_since_last_save` of the newest `INFO`. Who waits for a change of these facts is
+    /// not woken by this one.
+    pub changes: u64,
+    /// The files to which copies were saved before they were given up; the newest ones.
+    pub rescued: Vec<String>,
 }
 
 /// Whether a Redis was started with the boot fence (`--replicaof 127.0.0.1 1`).
@@ -80,6 +85,7 @@ pub(super) async fn first_contact(
         version: Some(info.passport.version),
         valkey: info.valkey,
         boot_fence: boot_fence(info),
+        changes: info.changes,
         ..Facts::default()
     };
     let seconds = info.uptime.as_secs();

@@ -1,7 +1,7 @@
 //! The codec against random frames and random bytes, and against the second decoder.
 
 use proptest::prelude::*;
-use redis_hive::election::frame::Held;
+use redis_hive::election::frame::{Answer, Held, State};
 use redis_hive::election::*;
 use redis_hive::peer::codec::{self, CodecError, HEADER_LEN, MAX_BODY, MINOR};
 
@@ -28,7 +28,7 @@ proptest! {
     ) {
         let _ = codec::decode_frame(&bytes);
         let _ = codec::decode_body(kind, &bytes, minor);
-        let _ = codec::decode_body(0x10 + kind % 9, &bytes, minor);
+        let _ = codec::decode_body(0x10 + kind % 10, &bytes, minor);
         let _ = codec::decode_hello(&bytes);
     }
 
@@ -73,6 +73,26 @@ proptest! {
         let same = codec::decode_body(bytes[3], &body, MINOR);
         prop_assert_eq!(same, Err(CodecError::Trailing(extra)));
         prop_assert_eq!(codec::decode_body(bytes[3], &body, MINOR + 1), Ok(Some(frame)));
+    }
+}
+
+/// The one body that grew since: what 1.0 did not say is taken as 0, and nothing else may be missing.
+#[test]
+fn a_state_of_1_0_ends_before_its_reach() {
+    for frame in (0..200).map(|seed| Random(seed).frame()) {
+        let Message::State(state) = &frame.message else { continue };
+        let bytes = codec::encode(&frame);
+        let old = &bytes[HEADER_LEN..bytes.len() - 2];
+        let silent = State { reach: 0, ..State::clone(state) };
+        let read = Frame { message: Message::State(Box::new(silent)), ..frame.clone() };
+        assert_eq!(codec::decode_body(bytes[3], old, 0), Ok(Some(read)));
+        assert_eq!(codec::decode_body(bytes[3], old, MINOR), Err(CodecError::Truncated));
+        for missing in 1..=old.len().min(60) {
+            let cut = codec::decode_body(bytes[3], &old[..old.len() - missing], 0);
+            assert_eq!(cut, Err(CodecError::Truncated), "{missing} bytes less");
+        }
+        let grown = [old, &[0; 7]].concat();
+        assert_eq!(codec::decode_body(bytes[3], &grown, 0), Err(CodecError::Trailing(7)));
     }
 }
 
@@ -126,6 +146,34 @@ fn lists_beyond_their_limit_are_cut_when_written() {
     assert_eq!(read.state().map(|state| state.hears.len()), Some(256));
 }
 
+#[test]
+fn a_reason_beyond_its_limit_is_cut_when_written_and_refused_when_read() {
+    let frame = |reason: &str| Frame {
+        message: Message::Answer(Answer {
+            epoch: Epoch(7),
+            verdict: Verdict::Failed,
+            reason: reason.to_owned(),
+        }),
+        ..frames::golden().swap_remove(0).1
+    };
+    let fits = "x".repeat(255);
+    assert_eq!(codec::decode_frame(&codec::encode(&frame(&fits))), Ok(frame(&fits)));
+    // Two bytes a character: the cut is before the one that does not fit.
+    let cut = codec::decode_frame(&codec::encode(&frame(&"\u{e9}".repeat(200))));
+    assert_eq!(cut, Ok(frame(&"\u{e9}".repeat(127))));
+
+    let mut long = codec::encode(&frame(&fits)).to_vec();
+    long.push(b'x');
+    let at = long.len() - 256 - 8;
+    long[at..at + 8].copy_from_slice(&256_u64.to_be_bytes());
+    let body = (long.len() - HEADER_LEN) as u32;
+    long[4..8].copy_from_slice(&body.to_be_bytes());
+    assert_eq!(codec::decode_frame(&long), Err(CodecError::Malformed("a text is too long")));
+    assert!(decoder::decode(&long).is_err());
+    long[at + 8..].fill(0xff);
+    assert!(codec::decode_frame(&long).is_err(), "no UTF-8");
+}
+
 /// 9 bytes once made a decoder reserve all memory: a length is judged before it is believed.
 #[test]
 fn giant_lengths_are_refused_without_allocation() {
@@ -137,8 +185,8 @@ fn giant_lengths_are_refused_without_allocation() {
     }
     let (_, frame) = frames::golden().swap_remove(0);
     let state = codec::encode(&frame);
-    // The five list lengths stand before the last byte of this state.
-    let lists = state.len() - 1 - 5 * 8;
+    // The five list lengths stand before the last three bytes of this state.
+    let lists = state.len() - 3 - 5 * 8;
     for (list, length) in (0..5).flat_map(|list| [65, 257, 1 << 32, u64::MAX].map(|l| (list, l))) {
         let mut bytes = state.to_vec();
         bytes[lists + list * 8..][..8].copy_from_slice(&length.to_be_bytes());

@@ -87,6 +87,17 @@ impl Reader<'_> {
                 epoch: self.epoch("epoch")?,
                 to: self.option("to", Self::node)?,
             }),
+            0x19 => Message::Answer(Answer {
+                epoch: self.epoch("epoch")?,
+                verdict: match self.u8("verdict")? {
+                    1 => Verdict::Done,
+                    2 => Verdict::Conflict,
+                    3 => Verdict::Unfit,
+                    4 => Verdict::Failed,
+                    _ => return Err("verdict".into()),
+                },
+                reason: self.text("reason")?,
+            }),
             _ => return Err("kind".into()),
         })
     }
@@ -94,16 +105,10 @@ impl Reader<'_> {
     fn hello(&mut self) -> Read<Hello> {
         let minor = self.u16("minor version")?;
         let abilities = self.u32("abilities")?;
-        let len = self.u64("name: bytes")? as usize;
-        if len > 255 {
-            return Err("name too long".into());
-        }
-        let name = String::from_utf8(self.take(len)?.to_vec()).map_err(|_| "name")?;
-        self.note(len, "name", format_args!("{name:?}"));
         Ok(Hello {
             minor,
             abilities,
-            name,
+            name: self.text("name")?,
             node: self.node("node")?,
             incarnation: self.incarnation("incarnation")?,
             dial: self.u64("dial")?,
@@ -139,6 +144,7 @@ impl Reader<'_> {
             hears: self.list("hears", 256, Self::heard)?,
             usable: self.list("usable", 256, Self::node)?,
             pause: self.option("pause", Self::pause)?,
+            reach: self.u16("reach")?,
         })
     }
 
@@ -310,6 +316,17 @@ impl Reader<'_> {
             node: self.node(&format!("{name}.node"))?,
             paused: self.bool(&format!("{name}.paused"))?,
         })
+    }
+
+    fn text(&mut self, name: &str) -> Read<String> {
+        let len = self.u64(&format!("{name}: bytes"))?;
+        if len > 255 {
+            return Err(format!("{name} too long"));
+        }
+        let len = len as usize;
+        let text = String::from_utf8(self.take(len)?.to_vec()).map_err(|_| name)?;
+        self.note(len, name, format_args!("{text:?}"));
+        Ok(text)
     }
 
     fn option<T>(

@@ -67,6 +67,14 @@ pub fn golden() -> Vec<(&'static str, Frame)> {
         ("hold", Message::Hold(Hold { epoch: Epoch(7), hold: true })),
         ("held", Message::Held(Held { epoch: Epoch::MAX })),
         ("request", Message::Request(Request { epoch: Epoch(7), to: Some(node(2)) })),
+        (
+            "answer",
+            Message::Answer(Answer {
+                epoch: Epoch(7),
+                verdict: Verdict::Unfit,
+                reason: "10.42.0.2 is 3 MB behind".into(),
+            }),
+        ),
     ];
     let frame = |number, message| Frame {
         node: node(1),
@@ -196,6 +204,7 @@ fn starting() -> State {
         hears: vec![],
         usable: vec![],
         pause: None,
+        reach: 0,
     }
 }
 
@@ -238,6 +247,7 @@ fn leader() -> State {
         ],
         usable: vec![node(2), node(3)],
         pause: Some(Pause { counter: 4, node: node(2), paused: false }),
+        reach: 258,
         ..starting()
     }
 }
@@ -300,7 +310,7 @@ impl Random {
 
     fn message(&mut self) -> Message {
         let epoch = self.epoch();
-        match self.below(10) {
+        match self.below(11) {
             0 | 1 => Message::State(Box::new(self.state())),
             2 => Message::Claim(Claim {
                 epoch,
@@ -319,6 +329,16 @@ impl Random {
             }),
             7 => Message::Hold(Hold { epoch, hold: self.bool() }),
             8 => Message::Held(Held { epoch }),
+            9 => Message::Answer(Answer {
+                epoch,
+                verdict: self.pick(&[
+                    Verdict::Done,
+                    Verdict::Conflict,
+                    Verdict::Unfit,
+                    Verdict::Failed,
+                ]),
+                reason: self.text(),
+            }),
             _ => Message::Request(Request { epoch, to: self.option(Self::node) }),
         }
     }
@@ -359,6 +379,7 @@ impl Random {
                 node: it.node(),
                 paused: it.bool(),
             }),
+            reach: self.u64() as u16,
         }
     }
 
@@ -486,6 +507,11 @@ impl Random {
 
     fn epoch(&mut self) -> Epoch {
         Epoch(self.below(Epoch::MAX.0 + 1))
+    }
+
+    fn text(&mut self) -> String {
+        let characters = self.below(128);
+        (0..characters).map(|_| self.pick(&['a', ' ', '\n', '\u{e9}'])).collect()
     }
 
     fn u32(&mut self) -> u32 {

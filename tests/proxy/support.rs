@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use redis_hive::election::{Epoch, Id, RedisAddr, Route};
@@ -61,6 +61,17 @@ impl Hive {
         took
     }
 
+    /// Sets routes faster than the threads can follow, and waits until all are confirmed.
+    pub fn burst(&self, routes: impl IntoIterator<Item = Route>) {
+        let begin = |route| {
+            let id = self.ids.fetch_add(1, Ordering::Relaxed) as u64;
+            self.proxy.route(id, route);
+            id
+        };
+        let ids: Vec<_> = routes.into_iter().map(begin).collect();
+        ids.iter().for_each(|id| assert_eq!(self.confirmed.recv_timeout(PATIENCE), Ok(*id)));
+    }
+
     pub fn client(&self) -> TcpStream {
         dial(self.proxy.addresses()[0])
     }
@@ -95,6 +106,58 @@ pub fn forward(epoch: u64, to: SocketAddr) -> Route {
 pub fn forward_run(epoch: u64, to: SocketAddr, run: u8) -> Route {
     let master = RedisAddr::new(to.ip(), to.port());
     Route::Forward { epoch: Epoch(epoch), master, run_id: Id([run; 20]) }
+}
+
+/// The route of [`forward`] while a planned change is under way.
+pub fn held(epoch: u64, to: SocketAddr) -> Route {
+    held_run(epoch, to, 1)
+}
+
+pub fn held_run(epoch: u64, to: SocketAddr, run: u8) -> Route {
+    let master = RedisAddr::new(to.ip(), to.port());
+    Route::Held { epoch: Epoch(epoch), master, run_id: Id([run; 20]) }
+}
+
+/// A server that sends everything back, and what it is told to on top.
+pub struct Pusher {
+    pub server: Server,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Pusher {
+    pub fn start() -> Pusher {
+        let streams = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let list = streams.clone();
+        let server = Server::start(move |stream| {
+            list.lock().unwrap().push(stream.try_clone().unwrap());
+            echo(stream);
+        });
+        Pusher { server, streams }
+    }
+
+    /// Sends these bytes on every connection.
+    pub fn push(&self, bytes: &[u8]) {
+        for mut stream in self.streams.lock().unwrap().iter() {
+            stream.write_all(bytes).unwrap();
+        }
+    }
+}
+
+/// Raises the flag when it goes, also in a failure: the threads of the test end then.
+pub struct Raise<'a>(pub &'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Nothing is there to be read for a while.
+pub fn expect_silence(stream: &TcpStream, what: &str) {
+    stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let early = (&*stream).read(&mut [0; 16]).map_err(|error| error.kind());
+    assert_eq!(early, Err(io::ErrorKind::WouldBlock), "{what}");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
 }
 
 /// A server with a thread for each connection, which ends with this value.

@@ -5,9 +5,9 @@
 use redis_hive::election::{Ablation, HiveRole};
 
 use crate::executions_time::{eight_to_ten, nine_before_ten};
-use crate::faults::Plan;
 use crate::mix::Mix;
 use crate::network::Path;
+use crate::plans::Plan;
 use crate::random::{Sums, run_guarded, sweep};
 use crate::scenario::{attempt, plain};
 use crate::world::{Config, MS, SEC, World};

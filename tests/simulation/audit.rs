@@ -74,6 +74,9 @@ impl World {
                         self.net.set(self.now, from, to, port, Path::Open);
                     }
                 }
+                if !self.net.serves(from, to) {
+                    self.net.set_door(self.now, from, to, Path::Open);
+                }
             }
         }
         self.net.weather = Weather::FAIR;
@@ -108,6 +111,8 @@ impl World {
         let began = self.now;
         if !self.run_until(within, |world| world.agreed().is_some()) {
             if !self.checks.broken() {
+                let census = self.census();
+                self.tell(0, || format!("no agreement:\n{census}"));
                 self.violated("INV-34", 0, || "no agreement after the faults".into());
             }
             return None;
@@ -116,6 +121,8 @@ impl World {
         self.stop_writers();
         if !self.run_until(4 * SEC, World::equal) {
             if !self.checks.broken() {
+                let census = self.census();
+                self.tell(0, || format!("different copies:\n{census}"));
                 self.violated("INV-34", 0, || "copies stay different".into());
             }
             return None;
@@ -150,6 +157,8 @@ impl World {
                 done = done || self.run_until(100 * MS, acked);
             }
             if !done && !self.checks.broken() {
+                let census = self.census();
+                self.tell(host, || format!("its write fails:\n{census}"));
                 self.violated("INV-35", host, || "a write through its route fails".into());
             }
         }

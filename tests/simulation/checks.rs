@@ -26,6 +26,11 @@ pub struct Checks {
     pub spoiled: bool,
     /// Full syncs begun.
     pub full_syncs: u64,
+    /// Questions of people, by token - 1.
+    pub asks: Vec<crate::checks_planned::Asked>,
+    /// Orders to lead that were sent.
+    pub orders: Vec<crate::checks_planned::Ordered>,
+    pub newest: crate::checks_planned::Newest,
     /// Every hive there ever was: host, life, node, incarnation.
     born: Vec<(usize, u32, NodeId, Incarnation)>,
     /// Every leadership announced: epoch, host, life, when, run of the master.
@@ -161,11 +166,16 @@ impl World {
         let redis = &self.hosts[host].redis;
         let able = redis.upstream.is_some() && !self.hosts[host].cannot_promote;
         if able && matches!(order, RedisOrder::Promote { .. }) {
-            (0..self.hosts.len()).for_each(|other| self.check_promotion(host, other));
+            let old = self.predecessor(host);
+            (0..self.hosts.len())
+                .for_each(|other| self.check_promotion(host, other, old.is_some()));
+            if let Some(old) = old {
+                self.check_handed_over(host, old);
+            }
         }
     }
 
-    fn check_promotion(&mut self, host: usize, other: usize) {
+    fn check_promotion(&mut self, host: usize, other: usize, planned: bool) {
         let (winner, there) = (&self.hosts[host].redis, &self.hosts[other]);
         let calm = self.net.calm(self.now, host, other, CALM);
         if other == host || there.stranger.is_some() || !there.powered || !calm {
@@ -188,7 +198,8 @@ impl World {
         }
         let route = there.hive.as_ref().map(|hive| &hive.route);
         let open = matches!(route, Some(Route::Forward { .. }));
-        if asked && open {
+        // In a planned change the old master takes no writes any more, whoever still forwards to it.
+        if asked && open && !planned {
             self.violated("INV-31", host, || format!("made master, {who} has its route open"));
         }
     }
@@ -244,6 +255,7 @@ impl World {
         }
         self.note_two_leaders();
         self.check_two_masters();
+        self.check_planned();
         (0..self.hosts.len()).for_each(|host| self.check_leader(host));
     }
 

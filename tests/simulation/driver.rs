@@ -2,8 +2,9 @@
 
 use redis_hive::election::{Action, Dialled, Input, NodeId, RedisAddr, RedisView, Report, Route};
 
-use crate::hosts::{Fence, Hive, Outstanding, Stranger, Watch};
-use crate::network::{Path, Port};
+use crate::clients::FRESH;
+use crate::hosts::{Fence, Hive, Stranger, Watch};
+use crate::network::Path;
 use crate::redis::Link;
 use crate::world::{Event, MS, Micros, World};
 
@@ -124,6 +125,11 @@ impl World {
             self.execute(host, action);
         }
         self.actions = actions;
+        let now = self.now;
+        if let Some(hive) = self.hosts[host].hive.as_mut().filter(|_| decides) {
+            // After the actions: a loop that slept has replaced its route before anything moves again.
+            hive.fresh_until = now + FRESH;
+        }
     }
 
     fn execute(&mut self, host: usize, action: Action) {
@@ -145,15 +151,7 @@ impl World {
                 let delay = self.rng.between(50, 2 * MS);
                 self.after(delay, Event::Routed { host, life, id, route });
             }
-            Action::Redis { id, run_id, order, .. } => {
-                hive.order_no += 1;
-                hive.order = Some(Outstanding { id, run_id, order });
-                let no = hive.order_no;
-                let slow = self.hosts[host].order_delay.max(200);
-                let delay = self.rng.between(100, slow);
-                self.after(delay, Event::Order { host, life, no });
-                self.after(7_000 * MS, Event::OrderLate { host, life, no });
-            }
+            Action::Redis { id, at, run_id, order } => self.order(host, id, at, run_id, order),
             Action::Watch(master) => {
                 let same = hive.watch.as_ref().map(|watch| watch.master) == master;
                 if !same {
@@ -168,11 +166,18 @@ impl World {
                 self.after(delay, Event::ProbeEnds { host, life, addr, waited: false });
             }
             Action::Report(report) => self.report(host, report),
-            Action::MinReplicas { .. }
-            | Action::AskTended { .. }
-            | Action::Lease(_)
-            | Action::Answer { .. } => {}
-            Action::Exit => self.crash_hive(host),
+            Action::MinReplicas { at, run_id, replicas } => {
+                hive.wish = Some((at, run_id, replicas));
+                let delay = self.rng.between(100, MS);
+                self.after(delay, Event::Wish { host, life });
+            }
+            Action::AskTended { addr, node } => {
+                let delay = self.rng.between(200, 2 * MS);
+                self.after(delay, Event::AskTended { host, life, addr, node });
+            }
+            Action::Lease(until) => self.lease(host, until),
+            Action::Answer { token, verdict, text } => self.answered(host, token, verdict, &text),
+            Action::Exit => self.may_end(host),
         }
     }
 
@@ -208,6 +213,7 @@ impl World {
         }
         hive.route = route;
         hive.route_id = id;
+        self.route_set(host);
         self.deliver(host, life, Input::Routed { id });
     }
 
@@ -222,11 +228,16 @@ impl World {
     pub fn poll(&mut self, host: usize, life: u32) {
         let Some(hive) = self.hive(host, life).filter(|hive| !hive.frozen) else { return };
         let watched = hive.watch.as_ref().map(|watch| watch.master.addr);
-        let local = self.look(host, self.redis_addr(host));
+        if hive.wish.is_some() {
+            self.after(300, Event::Wish { host, life });
+        }
         let now = self.now;
-        let Some(hive) = self.hive(host, life) else { return };
-        if let Some(view) = settle(local, &mut hive.local_silent, now) {
-            self.input(300, host, life, Input::Redis(view));
+        if !self.hosts[host].witness {
+            let local = self.look(host, self.redis_addr(host));
+            let Some(hive) = self.hive(host, life) else { return };
+            if let Some(view) = settle(local, &mut hive.local_silent, now) {
+                self.input(300, host, life, Input::Redis(view));
+            }
         }
         let Some(addr) = watched else { return };
         let view = self.look(host, addr);
@@ -247,13 +258,10 @@ impl World {
     pub fn look(&self, host: usize, addr: RedisAddr) -> RedisView {
         let Some(at) = self.host_at(addr.ip) else { return RedisView::Silent };
         let there = &self.hosts[at];
-        let path = self.net.path(host, at, Port::Redis);
-        let back = self.net.path(at, host, Port::Redis);
-        if path == Path::Refused {
-            return RedisView::Gone;
-        }
-        if path != Path::Open || back != Path::Open {
-            return RedisView::Silent;
+        match self.net.redis_path(host, at) {
+            Path::Refused => return RedisView::Gone,
+            Path::Dropped => return RedisView::Silent,
+            Path::Open => {}
         }
         let redis = &there.redis;
         if !redis.alive {
@@ -269,7 +277,7 @@ impl World {
         }
     }
 
-    fn replicas(&self, master: usize) -> u32 {
+    pub fn replicas(&self, master: usize) -> u32 {
         let from = (master, self.hosts[master].redis.life);
         let attached = self.hosts.iter().filter(|host| host.redis.alive);
         attached.filter(|host| host.redis.link == Link::Up { from }).count() as u32

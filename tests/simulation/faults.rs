@@ -1,114 +1,22 @@
-//! Random runs: from a seed to a set of hosts, a mix of faults and the times at which they strike.
+//! The faults of random runs, by their numbers in [`Mix`].
+//!
+//! [`Mix`]: crate::mix::Mix
 
-use redis_hive::election::{Ablation, RedisAddr, RedisOrder};
+use redis_hive::election::{RedisAddr, RedisOrder};
 
-use crate::audit::{CONVERGED_WITHIN, Outcome};
 use crate::dns::Mode;
 use crate::hosts::{Stranger, ip};
-use crate::mix::Mix;
 use crate::network::{Path, Port, Weather};
+use crate::plans::Plan;
 use crate::rng::Rng;
-use crate::world::{Config, MS, Micros, SEC, World};
-
-/// A kind of random run.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    pub hosts: (u64, u64),
-    pub mix: Mix,
-    /// How long faults strike.
-    pub span: (Micros, Micros),
-    /// Longest time between two of them.
-    pub pace: Micros,
-    /// Full syncs take seconds in every run, not only in some.
-    pub slow_syncs: bool,
-    /// Two sides that do not see each other start, each from nothing.
-    pub split_birth: bool,
-    /// Packets are late all the time, and writes are many.
-    pub late_streams: bool,
-    pub ablation: Ablation,
-}
-
-impl Plan {
-    pub fn all() -> Plan {
-        Plan {
-            hosts: (1, 10),
-            mix: Mix::ALL,
-            span: (8 * SEC, 15 * SEC),
-            pace: 3 * SEC,
-            slow_syncs: false,
-            split_birth: false,
-            late_streams: false,
-            ablation: Ablation::default(),
-        }
-    }
-
-    /// A mix that isolates one rule.
-    pub fn of(mix: Mix, ablation: Ablation) -> Plan {
-        Plan { hosts: (2, 6), mix, ablation, ..Plan::all() }
-    }
-}
-
-/// One seed of a plan, from the first start to the audit.
-pub fn run(plan: &Plan, seed: u64, told: bool) -> Outcome {
-    let mut rng = Rng::new(seed ^ 0x5eed);
-    let hosts = few(&mut rng, plan.hosts);
-    let mut config = Config { told, ablation: plan.ablation, ..Config::new(seed) };
-    config.first_ip = [1, 5, 7, 95][rng.below(4)];
-    config.write_every = rng.between(25, 90) * MS;
-    if rng.chance(1, 4) || plan.slow_syncs {
-        config.transfer = (20 * MS, rng.between(30, 1_500) * MS);
-        config.load = (20 * MS, rng.between(30, 2_500) * MS);
-    }
-    let mut world = World::new(config, hosts);
-    if plan.split_birth {
-        world.split(1 | rng.next() & 0b110);
-    }
-    for host in 0..hosts {
-        let wait = if rng.chance(1, 3) { rng.between(0, 2 * SEC) } else { rng.between(0, 50 * MS) };
-        world.run_for(wait);
-        world.start_both(host);
-    }
-    world.start_writers();
-    if plan.split_birth {
-        world.run_for(rng.between(11, 14) * SEC);
-        world.mend();
-    }
-    if rng.chance(3, 4) {
-        world.settle(15 * SEC);
-    }
-    if plan.late_streams {
-        world.net.weather = Weather { loss: 0, duplicated: 0, late: 500, late_by: 12 * MS };
-        world.config.write_every = 4 * MS;
-    }
-    let end = world.now + rng.between(plan.span.0, plan.span.1);
-    while world.now < end && !world.checks.broken() {
-        let fault = plan.mix.pick(&mut rng);
-        world.strike(fault, &mut rng);
-        // Faults come alone or in a burst.
-        let pause =
-            if rng.chance(1, 3) { rng.between(0, 300 * MS) } else { rng.between(0, plan.pace) };
-        world.run_for(pause.min(end.saturating_sub(world.now)));
-    }
-    world.revive_all();
-    world.heal();
-    // Where every copy is gone, the empty ones wait for addresses that stay silent.
-    let limit = CONVERGED_WITHIN + 10 * SEC * u64::from(!world.any_copy());
-    world.audit(limit)
-}
-
-/// Small sets are the usual ones.
-fn few(rng: &mut Rng, (low, high): (u64, u64)) -> usize {
-    let size =
-        if rng.chance(1, 5) { rng.between(low, high) } else { rng.between(low, high.min(6)) };
-    size.max(1) as usize
-}
+use crate::world::{MS, Micros, SEC, World};
 
 impl World {
-    fn strike(&mut self, fault: usize, rng: &mut Rng) {
+    pub fn strike(&mut self, plan: &Plan, fault: usize, rng: &mut Rng) {
         let ours = self.ours();
         let host = ours[rng.below(ours.len())];
         let soon = rng.between(30 * MS, 3 * SEC);
-        let nap = rng.between(50, 2_500) * MS;
+        let nap = rng.between(50, if plan.mild { 300 } else { 2_500 }) * MS;
         match fault {
             0 => {
                 self.crash_hive(host);
@@ -145,7 +53,7 @@ impl World {
             9 => self.busy_redis(host, nap),
             10 => self.strike_partition(rng),
             11 | 12 => self.strike_path(fault == 11, rng),
-            13 => self.strike_weather(rng),
+            13 => self.strike_weather(plan.mild, rng),
             14 => {
                 self.hosts[host].throttled = !self.hosts[host].throttled;
                 self.rearm(host);
@@ -160,12 +68,13 @@ impl World {
                 self.crash_redis(host);
                 self.start_redis(host);
             }
+            20.. => self.strike_plan(fault, host, soon, rng),
             _ => {}
         }
     }
 
     /// Lets some time pass, or none, before a revival: other faults strike first then.
-    fn later(&mut self, soon: Micros, rng: &mut Rng, revive: impl FnOnce(&mut World)) {
+    pub fn later(&mut self, soon: Micros, rng: &mut Rng, revive: impl FnOnce(&mut World)) {
         if rng.chance(2, 3) {
             self.run_for(soon);
             revive(self);
@@ -174,7 +83,8 @@ impl World {
 
     /// The hosts that are ours.
     pub fn ours(&self) -> Vec<usize> {
-        (0..self.hosts.len()).filter(|host| self.hosts[*host].stranger.is_none()).collect()
+        let ours = |host: &usize| self.hosts[*host].stranger.is_none() && !self.hosts[*host].gone;
+        (0..self.hosts.len()).filter(ours).collect()
     }
 
     fn strike_stranger(&mut self, host: usize, rng: &mut Rng) {
@@ -196,7 +106,7 @@ impl World {
     }
 
     /// Parts the hosts whose bits are set from the others.
-    fn split(&mut self, side: u64) {
+    pub fn split(&mut self, side: u64) {
         for a in 0..self.hosts.len() {
             for b in 0..self.hosts.len() {
                 if (side >> a) & 1 != (side >> b) & 1 {
@@ -242,15 +152,15 @@ impl World {
         }
     }
 
-    fn strike_weather(&mut self, rng: &mut Rng) {
+    fn strike_weather(&mut self, mild: bool, rng: &mut Rng) {
         self.net.weather = if self.net.weather.loss + self.net.weather.late > 0 {
             Weather::FAIR
         } else {
             Weather {
-                loss: rng.between(0, 250),
+                loss: rng.between(0, if mild { 20 } else { 250 }),
                 duplicated: rng.between(0, 200),
                 late: rng.between(0, 400),
-                late_by: rng.between(5, 60) * MS,
+                late_by: rng.between(5, if mild { 15 } else { 60 }) * MS,
             }
         };
         let weather = self.net.weather;
@@ -289,19 +199,13 @@ impl World {
                         self.net.set(self.now, a, b, port, Path::Open);
                     }
                 }
+                if !self.net.serves(a, b) {
+                    self.net.set_door(self.now, a, b, Path::Open);
+                }
             }
         }
         self.tell(0, || "---- all paths open ----".into());
         self.links_of_dead_hives();
-    }
-
-    fn revive_all(&mut self) {
-        for host in self.ours() {
-            if !self.hosts[host].powered {
-                self.power_on(host);
-            }
-            self.start_both(host);
-        }
     }
 
     /// Whether any Redis of ours still holds a copy, or is about to.

@@ -80,6 +80,11 @@ impl Histories {
         *acked = true;
     }
 
+    /// The copy right after a write.
+    pub fn place(&self, write: WriteId) -> Data {
+        self.writes[write as usize]
+    }
+
     /// How many writes were acknowledged.
     pub fn acknowledged(&self) -> usize {
         self.acknowledged

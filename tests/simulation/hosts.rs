@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use redis_hive::election::{
     Clocks, Core, Epoch, HiveRole, Incarnation, Input, Leadership, Master, NodeId, RedisAddr,
-    RedisOrder, Route, RunId, Settings, Time, Wall,
+    RedisOrder, Route, RunId, Settings, Target, Time, Wall,
 };
 
-use crate::network::Port;
-use crate::redis::{Link, Redis};
+use crate::clients::FRESH;
+use crate::history::WriteId;
+use crate::redis::{Link, Redis, Request};
 use crate::world::{Event, MS, Micros, World};
 
 pub const PEER_PORT: u16 = 6390;
@@ -46,8 +47,18 @@ pub struct Host {
     pub throttled: bool,
     /// Orders reach the Redis this much later, at most.
     pub order_delay: Micros,
+    /// Commands take this much longer than usual here, at most.
+    pub slow_commands: Micros,
     /// A clients' writer runs here.
     pub writes: bool,
+    /// Takes part without a Redis.
+    pub witness: bool,
+    /// Its pod was deleted: the Redis stops after the hive, then the address is gone.
+    pub retiring: bool,
+    /// It will not come back.
+    pub gone: bool,
+    /// Its hive has another name.
+    pub other_name: bool,
 }
 
 /// A running hive process.
@@ -71,8 +82,24 @@ pub struct Hive {
     pub route_no: u32,
     /// The newest route confirmed: an older one cannot overtake it.
     pub route_id: u64,
-    pub order: Option<Outstanding>,
+    /// When proxies pass nothing on any more; `None`: there is no lease.
+    pub lease: Option<Micros>,
+    /// Until when the proxies go on without a sign of life of the loop.
+    pub fresh_until: Micros,
+    /// Requests of clients, and replies to them, that came while it slept.
+    pub asked: u32,
+    pub replies: Vec<(Request, usize, RunId, WriteId)>,
+    /// Orders to the local Redis and to the watched one that have not ended.
+    pub orders: [Option<Outstanding>; 2],
     pub order_no: u32,
+    /// `min-replicas-to-write` as it shall be.
+    pub wish: Option<(Target, RunId, u32)>,
+    /// When it was told to stop.
+    pub stopping: Option<Micros>,
+    /// It said that it may end.
+    pub exits: bool,
+    /// Since when clients are held for a planned change.
+    pub held_since: Option<Micros>,
     pub watch: Option<Watch>,
     pub fence: Option<Fence>,
     pub fence_no: u32,
@@ -87,11 +114,33 @@ pub struct Hive {
     pub said_number: u64,
 }
 
-/// An order to the local Redis that has not ended.
+/// An order that has not ended.
 pub struct Outstanding {
     pub id: u64,
     pub run_id: RunId,
     pub order: RedisOrder,
+    pub no: u32,
+    /// Host and life of the Redis it goes to; `None`: there is no connection.
+    pub there: Option<(usize, u32)>,
+    /// The copy to be rescued is saved.
+    pub saved: bool,
+}
+
+impl Hive {
+    /// Whether its proxies pass anything on now.
+    pub fn passes(&self, now: Micros) -> bool {
+        !self.frozen && now < self.fresh_until && self.leased(now)
+    }
+
+    /// Whether it holds a lease, or needs none.
+    pub fn leased(&self, now: Micros) -> bool {
+        self.lease.is_none_or(|until| now < until)
+    }
+
+    /// An order that is out and matches.
+    pub fn orders(&self, order: impl Fn(&RedisOrder) -> bool) -> bool {
+        self.orders.iter().flatten().any(|out| order(&out.order))
+    }
 }
 
 /// The connection to the watched master.
@@ -140,7 +189,12 @@ impl World {
             never_claims: false,
             throttled: false,
             order_delay: 700,
+            slow_commands: 0,
             writes: false,
+            witness: false,
+            retiring: false,
+            gone: false,
+            other_name: false,
         });
     }
 
@@ -171,7 +225,8 @@ impl World {
 
     /// Tells DNS what is listed now.
     pub fn relist(&mut self) {
-        let listed = self.hosts.iter().filter(|host| host.listed && host.stranger.is_none());
+        let ours = |host: &&Host| host.listed && host.stranger.is_none() && !host.gone;
+        let listed = self.hosts.iter().filter(ours);
         let nodes = listed.map(|host| NodeId::new(host.ip, PEER_PORT)).collect();
         self.dns.list(self.now, nodes);
     }
@@ -182,7 +237,8 @@ impl World {
     }
 
     pub fn start_hive(&mut self, host: usize) {
-        if self.hosts[host].hive.is_some() || !self.hosts[host].powered {
+        let there = &self.hosts[host];
+        if there.hive.is_some() || !there.powered || there.retiring {
             return;
         }
         let settings = self.settings(host);
@@ -208,8 +264,16 @@ impl World {
             route: Route::Hold,
             route_no: 0,
             route_id: 0,
-            order: None,
+            lease: None,
+            fresh_until: self.now + FRESH,
+            asked: 0,
+            replies: Vec::new(),
+            orders: [None, None],
             order_no: 0,
+            wish: None,
+            stopping: None,
+            exits: false,
+            held_since: None,
             watch: None,
             fence: None,
             fence_no: 0,
@@ -235,7 +299,7 @@ impl World {
             incarnation: Incarnation(self.rng.next()),
             redis: self.redis_addr(host),
             priority: self.hosts[host].priority,
-            witness: false,
+            witness: self.hosts[host].witness,
             fixed_peers: Vec::new(),
             service: true,
             heartbeat: Duration::from_millis(200),
@@ -244,9 +308,9 @@ impl World {
             election_timeout: Duration::from_millis(250),
             bootstrap_timeout: Duration::from_secs(10),
             last_copy_timeout: Duration::from_secs(60),
-            quorum: 1,
-            min_replicas: 0,
-            rescue: false,
+            quorum: self.config.quorum,
+            min_replicas: self.config.min_replicas,
+            rescue: self.config.rescue,
             seed: self.rng.next(),
             ablation: self.config.ablation,
         }
@@ -263,7 +327,8 @@ impl World {
     }
 
     pub fn start_redis(&mut self, host: usize) {
-        if self.hosts[host].redis.alive || !self.hosts[host].powered {
+        let there = &self.hosts[host];
+        if there.redis.alive || !there.powered || there.witness || there.retiring {
             return;
         }
         let life = self.hosts[host].redis.life + 1;
@@ -327,7 +392,7 @@ impl World {
         for other in 0..self.hosts.len() {
             let Some(hive) = self.hosts[other].hive.as_ref() else { continue };
             let watches = hive.watch.as_ref().and_then(|watch| watch.to) == Some((host, life));
-            if other == host || (watches && self.net.open(host, other, Port::Redis)) {
+            if other == host || (watches && self.net.serves(other, host)) {
                 let life = hive.life;
                 let delay = self.rng.between(100, within.max(200));
                 self.after(delay, Event::Poll { host: other, life });

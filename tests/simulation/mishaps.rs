@@ -43,6 +43,8 @@ impl World {
         hive.frozen = false;
         let life = hive.life;
         self.tell(host, || "hive wakes".into());
+        self.hold_goes_on(host);
+        self.proxies_wake(host);
         self.woken(host, life);
     }
 

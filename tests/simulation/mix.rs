@@ -26,6 +26,15 @@ pub struct Mix {
     pub slow_orders: u64,
     /// The Redis restarts before anybody looks.
     pub redis_reboot: u64,
+    /// A hive is told to stop, and started again.
+    pub stop: u64,
+    /// A pod is deleted after a new one was started on another address.
+    pub replace: u64,
+    /// Somebody asks for another master.
+    pub switchover: u64,
+    /// Somebody asks for pause mode, and for its end.
+    pub pause: u64,
+    pub slow_commands: u64,
 }
 
 impl Mix {
@@ -51,6 +60,45 @@ impl Mix {
         demote: 3,
         slow_orders: 4,
         redis_reboot: 5,
+        stop: 8,
+        replace: 6,
+        switchover: 8,
+        pause: 2,
+        slow_commands: 3,
+    };
+    /// What a quorum has to stand: no address changes, no clock.
+    pub const QUORUM: Mix = Mix {
+        hive_crash: 8,
+        redis_crash: 5,
+        both_crash: 8,
+        power: 5,
+        hive_freeze: 10,
+        redis_freeze: 8,
+        both_freeze: 8,
+        busy: 3,
+        partition: 20,
+        one_way: 10,
+        port_cut: 8,
+        weather: 6,
+        throttle: 3,
+        demote: 2,
+        slow_orders: 6,
+        redis_reboot: 3,
+        stop: 6,
+        switchover: 6,
+        slow_commands: 8,
+        ..Mix::NONE
+    };
+    /// Planned changes, and what a healthy set has to stand during them.
+    pub const CHANGES: Mix = Mix {
+        hive_freeze: 2,
+        weather: 3,
+        slow_orders: 3,
+        slow_commands: 3,
+        stop: 6,
+        replace: 8,
+        switchover: 12,
+        ..Mix::NONE
     };
     pub const NONE: Mix = Mix {
         hive_crash: 0,
@@ -73,9 +121,14 @@ impl Mix {
         demote: 0,
         slow_orders: 0,
         redis_reboot: 0,
+        stop: 0,
+        replace: 0,
+        switchover: 0,
+        pause: 0,
+        slow_commands: 0,
     };
 
-    fn weights(&self) -> [u64; 20] {
+    fn weights(&self) -> [u64; 25] {
         [
             self.hive_crash,
             self.redis_crash,
@@ -97,6 +150,11 @@ impl Mix {
             self.demote,
             self.slow_orders,
             self.redis_reboot,
+            self.stop,
+            self.replace,
+            self.switchover,
+            self.pause,
+            self.slow_commands,
         ]
     }
 

@@ -66,12 +66,16 @@ pub struct PeerLink {
     pub heard: (Micros, Micros),
     /// Whether the lower and the higher host reported its own dial.
     pub dialled: (bool, bool),
+    /// When the newest frame to the lower and to the higher host arrives: none overtakes it.
+    pub last: (Micros, Micros),
 }
 
 #[derive(Debug)]
 pub struct Network {
     peer: [[Path; MAX_HOSTS]; MAX_HOSTS],
     redis: [[Path; MAX_HOSTS]; MAX_HOSTS],
+    /// What connections of one host to the Redis port of another one meet, beside what the paths do.
+    doors: [[Path; MAX_HOSTS]; MAX_HOSTS],
     /// When something last went wrong between two hosts (both orders hold the same).
     trouble: [[Micros; MAX_HOSTS]; MAX_HOSTS],
     /// Links by (lower, higher) host.
@@ -84,6 +88,7 @@ impl Network {
         Network {
             peer: [[Path::Open; MAX_HOSTS]; MAX_HOSTS],
             redis: [[Path::Open; MAX_HOSTS]; MAX_HOSTS],
+            doors: [[Path::Open; MAX_HOSTS]; MAX_HOSTS],
             trouble: [[0; MAX_HOSTS]; MAX_HOSTS],
             links: vec![None; MAX_HOSTS * MAX_HOSTS],
             weather: Weather::FAIR,
@@ -101,6 +106,30 @@ impl Network {
     /// Whether a connection can be used: both directions carry.
     pub fn open(&self, a: usize, b: usize, port: Port) -> bool {
         self.path(a, b, port) == Path::Open && self.path(b, a, port) == Path::Open
+    }
+
+    /// What a connection from a client's host to the Redis of another host meets.
+    pub fn redis_path(&self, client: usize, server: usize) -> Path {
+        if client == server {
+            return Path::Open;
+        }
+        let door = self.doors[client][server];
+        let back = self.redis[server][client];
+        [door, self.redis[client][server], back]
+            .into_iter()
+            .find(|p| *p != Path::Open)
+            .unwrap_or_default()
+    }
+
+    /// Whether a connection to the Redis of another host can be used.
+    pub fn serves(&self, client: usize, server: usize) -> bool {
+        self.redis_path(client, server) == Path::Open
+    }
+
+    /// Opens or shuts the Redis port of one host for another one.
+    pub fn set_door(&mut self, now: Micros, client: usize, server: usize, path: Path) {
+        self.doors[client][server] = path;
+        self.disturb(now, client, server);
     }
 
     /// Sets one direction of one kind of traffic.
@@ -128,7 +157,13 @@ impl Network {
     pub fn calm(&self, now: Micros, a: usize, b: usize, span: Micros) -> bool {
         now - self.trouble[a][b].min(now) >= span
             && self.open(a, b, Port::Peer)
-            && self.open(a, b, Port::Redis)
+            && self.serves(a, b)
+            && self.serves(b, a)
+    }
+
+    /// Whether something went wrong between two hosts within this span.
+    pub fn troubled(&self, now: Micros, a: usize, b: usize, span: Micros) -> bool {
+        now - self.trouble[a][b].min(now) < span
     }
 
     pub fn link(&self, a: usize, b: usize) -> Option<PeerLink> {
@@ -176,6 +211,9 @@ mod tests {
         assert_eq!(net.path(0, 1, Port::Peer), Path::Dropped);
         assert_eq!(net.path(1, 0, Port::Peer), Path::Open);
         assert!(!net.open(1, 0, Port::Peer) && net.open(0, 1, Port::Redis));
+        net.set_door(8, 0, 1, Path::Refused);
+        assert!(net.redis_path(0, 1) == Path::Refused && net.serves(1, 0));
+        net.set_door(8, 0, 1, Path::Open);
         net.set(9, 0, 1, Port::Peer, Path::Open);
         assert!(net.calm(9 + 5, 1, 0, 5) && !net.calm(9 + 4, 1, 0, 5));
     }

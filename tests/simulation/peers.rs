@@ -38,6 +38,7 @@ impl World {
         let Some(other) = self.host_at(to.ip).filter(|other| *other != host) else { return };
         if !self.swallowed(host, &frame) {
             self.check_grant(host, to, &frame);
+            self.note_order(to, &frame);
             self.tell_frame(host, Some(other), &frame);
             self.post(host, other, &to_wire(&frame));
         }
@@ -68,11 +69,20 @@ impl World {
         }
         let lives = if from < to { link.lives } else { (link.lives.1, link.lives.0) };
         let copies = self.net.deliveries(&mut self.rng);
-        if copies[0].is_none_or(|delay| delay > 15 * MS) {
+        if copies[0].is_none() {
             self.net.disturb(self.now, from, to);
         }
         for delay in copies.into_iter().flatten() {
-            self.after(delay, Event::Frame { from, to, lives, wire: wire.clone() });
+            let mut at = self.now + delay;
+            if let Some(link) = self.net.link_mut(from, to) {
+                let last = if from < to { &mut link.last.1 } else { &mut link.last.0 };
+                at = at.max(*last);
+                *last = at;
+            }
+            if at > self.now + 15 * MS {
+                self.net.disturb(self.now, from, to);
+            }
+            self.at(at, Event::Frame { from, to, lives, wire: wire.clone() });
         }
     }
 
@@ -150,6 +160,9 @@ impl World {
         let outcome = match self.hosts[other].hive.as_ref() {
             None => Dialled::Refused,
             Some(hive) if hive.frozen => ASLEEP,
+            Some(_) if self.hosts[host].other_name != self.hosts[other].other_name => {
+                Dialled::Foreign
+            }
             Some(hive) => Dialled::Hive { node: hive.me, incarnation: hive.incarnation },
         };
         if matches!(outcome, Dialled::Hive { .. }) {
@@ -165,7 +178,8 @@ impl World {
         let now = self.now;
         let link = self.net.link_mut(host, other);
         if link.is_none_or(|link| link.lives != lives) {
-            *link = Some(PeerLink { lives, heard: (now, now), dialled: (false, false) });
+            let (heard, dialled, last) = ((now, now), (false, false), (now, now));
+            *link = Some(PeerLink { lives, heard, dialled, last });
         }
         if let Some(link) = link {
             if host == low { link.dialled.0 = true } else { link.dialled.1 = true }

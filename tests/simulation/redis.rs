@@ -45,8 +45,17 @@ pub enum Waiting {
     Order { host: usize, life: u32, no: u32 },
     /// A standing fence.
     Fence { host: usize, life: u32, no: u32 },
-    /// A client's write through that host's route.
-    Write { host: usize, life: u32, route_no: u32 },
+    /// A client's write.
+    Write(Request),
+}
+
+/// A client's write on its way: through which hive, and by which of its routes. Whoever cuts the
+/// client's connection takes the route's number away, and with it what was not executed yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Request {
+    pub host: usize,
+    pub life: u32,
+    pub route_no: u32,
 }
 
 /// How a `PSYNC` is answered.
@@ -82,7 +91,14 @@ pub struct Redis {
     pub link: Link,
     /// Grows with every change of the link: an event of an older one is void.
     pub link_no: u32,
+    /// Its master closed the connection, which it cannot hear of before the path is open again.
+    pub deaf: bool,
     pub waiting: Vec<Waiting>,
+    /// `CLIENT PAUSE ... WRITE`: until when, and what waits for its end.
+    pub paused_until: Micros,
+    pub postponed: Vec<Request>,
+    /// `min-replicas-to-write`
+    pub min_replicas: u32,
     pub version: Version,
 }
 
@@ -110,7 +126,11 @@ impl Redis {
             data: Data::BLANK,
             link: Link::Down,
             link_no: 0,
+            deaf: false,
             waiting: Vec::new(),
+            paused_until: 0,
+            postponed: Vec::new(),
+            min_replicas: 0,
             version: Version { major: 7, minor: 0, patch: 15 },
         }
     }
@@ -141,6 +161,7 @@ impl Redis {
     pub fn passport(&self, now: Micros, replicas: u32) -> Passport {
         let loaded_bytes = match self.link {
             Link::Loading(sync) => (now.max(sync.began) - sync.began) * 100 + 1,
+            Link::Transfer(sync) => (now.clamp(sync.began, sync.until) - sync.began) * 100 + 1,
             _ => 0,
         };
         Passport {
@@ -163,7 +184,8 @@ impl Redis {
         }
     }
 
-    /// `REPLICAOF host port`. Returns whether anything changed: then its replicas are cut off.
+    /// `REPLICAOF host port`. Returns whether anything changed. Its replicas stay attached: they are
+    /// fed on by whatever it replicates (6.2 and newer).
     pub fn follow(&mut self, to: RedisAddr) -> bool {
         if self.upstream == Some(to) {
             return false;
@@ -211,6 +233,7 @@ impl Redis {
             self.link = Link::Down;
         }
         self.link_no += 1;
+        self.deaf = false;
     }
 
     /// How this Redis answers a replica's `PSYNC`.

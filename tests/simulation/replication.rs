@@ -3,7 +3,6 @@
 use redis_hive::election::RedisAddr;
 
 use crate::hosts::Stranger;
-use crate::network::{Path, Port};
 use crate::redis::{Answer, Link, Sync};
 use crate::world::{Event, MS, SEC, World};
 
@@ -26,7 +25,7 @@ impl World {
             return self.after(SEC, again);
         };
         let source = &self.hosts[at].redis;
-        let open = self.net.open(host, at, Port::Redis);
+        let open = self.net.serves(host, at);
         if open && source.alive && (source.frozen || source.busy(self.now)) {
             // Accepted by the kernel: answered when it wakes.
             return self.after(20 * MS, again);
@@ -97,7 +96,7 @@ impl World {
                 let stalled = redis.frozen
                     || !lives
                     || self.hosts[at].redis.frozen
-                    || !self.net.open(host, at, Port::Redis);
+                    || !self.net.serves(host, at);
                 if stalled {
                     return self.after(50 * MS, Event::Sync { host, life, link_no });
                 }
@@ -134,7 +133,7 @@ impl World {
             && source.alive
             && source.life == source_life
             && source.replid == sync.replid
-            && self.net.open(host, at, Port::Redis);
+            && self.net.serves(host, at);
         let redis = &mut self.hosts[host].redis;
         redis.loaded(sync, there);
         let (life, link_no) = (redis.life, redis.link_no);
@@ -156,8 +155,15 @@ impl World {
                 Link::Transfer(sync) => sync.from,
                 Link::Loading(_) | Link::Down => continue,
             };
-            if redis.alive && from == (at, life) && self.net.open(host, at, Port::Redis) {
+            if !redis.alive || from != (at, life) {
+                continue;
+            }
+            if self.net.serves(host, at) {
                 self.link_lost(host);
+            } else {
+                let (life, link_no) = (redis.life, redis.link_no);
+                self.hosts[host].redis.deaf = true;
+                self.after(20 * MS, Event::ReplicaLost { host, life, link_no });
             }
         }
     }
@@ -171,7 +177,7 @@ impl World {
                 Link::Transfer(sync) => sync.from,
                 Link::Loading(_) | Link::Down => continue,
             };
-            if redis.alive && from == (at, master_life) && self.net.open(host, at, Port::Redis) {
+            if redis.alive && from == (at, master_life) && self.net.serves(host, at) {
                 let (life, link_no) = (redis.life, redis.link_no);
                 let delay = self.net.delay(&mut self.rng).max(700);
                 self.after(delay, Event::ReplicaLost { host, life, link_no });
@@ -181,7 +187,17 @@ impl World {
 
     pub fn replica_lost(&mut self, host: usize, life: u32, link_no: u32) {
         let redis = &self.hosts[host].redis;
-        if redis.alive && redis.life == life && redis.link_no == link_no {
+        if !redis.alive || redis.life != life || redis.link_no != link_no {
+            return;
+        }
+        let deaf = redis.deaf
+            && match redis.link {
+                Link::Up { from: (at, _) } => !self.net.serves(host, at),
+                _ => false,
+            };
+        if deaf {
+            self.after(20 * MS, Event::ReplicaLost { host, life, link_no });
+        } else {
             self.link_lost(host);
         }
     }
@@ -199,6 +215,9 @@ impl World {
     pub fn feed(&mut self, host: usize) {
         let redis = &self.hosts[host].redis;
         let Link::Up { from: (at, _) } = redis.link else { return };
+        if redis.deaf {
+            return;
+        }
         let (life, link_no) = (redis.life, redis.link_no);
         let source = &self.hosts[at].redis;
         let (offset, data) = (source.offset, source.data);
@@ -231,7 +250,7 @@ impl World {
         if gone || !redis.alive || redis.life != life || redis.link_no != link_no {
             return;
         }
-        if redis.frozen || self.net.path(at, host, Port::Redis) != Path::Open {
+        if redis.frozen || !self.net.serves(host, at) {
             // A kernel keeps it and sends it again, also for a sender that was killed.
             let again = Event::Feed { host, life, link_no, offset, data };
             return self.after(100 * MS, again);
@@ -254,7 +273,7 @@ impl World {
             let there = self.host_at(upstream.ip);
             let source = &self.hosts[at].redis;
             let gone = !source.alive || source.life != life || there != Some(at);
-            if gone && there.is_some_and(|there| self.net.open(host, there, Port::Redis)) {
+            if gone && there.is_some_and(|there| self.net.serves(host, there)) {
                 self.link_lost(host);
             }
         }

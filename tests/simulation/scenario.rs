@@ -89,9 +89,14 @@ impl World {
         let mut text = String::new();
         for (host, there) in self.hosts.iter().enumerate() {
             let redis = &there.redis;
-            let hive = there.hive.as_ref().map(|hive| (hive.seen.role, &hive.route, hive.frozen));
+            let hive = there.hive.as_ref().map(|hive| {
+                let left = hive.lease.map(|until| until as i64 - self.now as i64);
+                (hive.seen.role, &hive.route, hive.frozen, left, hive.core.view().waiting)
+            });
+            let (few, paused) = (redis.min_replicas, redis.paused_until > self.now);
             text.push_str(&format!(
-                "  {} hive {hive:?}\n    redis alive {} of {:?} link {:?} offset {} keys {}\n",
+                "  {} hive {hive:?}\n    redis alive {} of {:?} link {:?} offset {} keys {} \
+                 min-replicas {few} paused {paused}\n",
                 crate::story::name(host),
                 redis.alive,
                 redis.upstream,
@@ -130,16 +135,15 @@ impl World {
         self.cut(b, a, peer, redis, crate::network::Path::Dropped);
     }
 
+    /// What one host finds at the Redis port of another one.
+    pub fn shut_door(&mut self, client: usize, server: usize, path: crate::network::Path) {
+        self.net.set_door(self.now, client, server, path);
+        self.redis_changed(server, 500);
+    }
+
     /// One host is parted from all others.
     pub fn isolate(&mut self, host: usize, peer: bool, redis: bool) {
         (0..self.hosts.len()).filter(|b| *b != host).for_each(|b| self.part(host, b, peer, redis));
-    }
-
-    pub fn stop(&mut self, host: usize) {
-        self.tell(host, || "hive is told to stop".into());
-        if let Some(life) = self.hosts[host].hive.as_ref().map(|hive| hive.life) {
-            self.deliver(host, life, Input::Stop);
-        }
     }
 
     /// The leader's order to a follower arrives with the epoch that is led already.

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use redis_hive::election::{Action, Input, OrderError, Passport, RedisAddr, Route};
+use redis_hive::election::{Action, Id, Input, NodeId, OrderError, Passport, RedisAddr, Route};
 
 use crate::checks::Checks;
 use crate::clients::Clients;
@@ -14,6 +14,7 @@ use crate::dns::Dns;
 use crate::history::{Data, Histories, WriteId};
 use crate::hosts::Host;
 use crate::network::{Network, Wire};
+use crate::redis::Request;
 use crate::rng::Rng;
 use crate::story::Story;
 
@@ -37,6 +38,10 @@ pub struct Config {
     pub write_every: Micros,
     /// The wall clocks of all hosts stand still.
     pub clock_stands: bool,
+    /// `--quorum`, `--min-replicas-to-write`, and whether `--rescue-dir` is given.
+    pub quorum: u32,
+    pub min_replicas: u32,
+    pub rescue: bool,
     pub ablation: redis_hive::election::Ablation,
 }
 
@@ -50,6 +55,9 @@ impl Config {
             load: (5 * MS, 30 * MS),
             write_every: 40 * MS,
             clock_stands: false,
+            quorum: 1,
+            min_replicas: 0,
+            rescue: false,
             ablation: Default::default(),
         }
     }
@@ -78,7 +86,12 @@ pub enum Event {
     ReplicaLost { host: usize, life: u32, link_no: u32 },
     Feed { host: usize, life: u32, link_no: u32, offset: u64, data: Data },
     Write { host: usize },
-    Ack { host: usize, life: u32, route_no: u32, from: usize, write: WriteId },
+    Request { request: Request, at: usize, life: u32, late: bool },
+    Ack { request: Request, from: usize, run: Id, write: WriteId },
+    PauseOver { host: usize, life: u32 },
+    Wish { host: usize, life: u32 },
+    AskTended { host: usize, life: u32, addr: RedisAddr, node: NodeId },
+    Ends { host: usize, life: u32 },
     Check,
     ThawHive { host: usize },
     ThawRedis { host: usize },
@@ -229,9 +242,16 @@ impl World {
                 self.feed_arrives(host, life, link_no, offset, data);
             }
             Event::Write { host } => self.client_writes(host),
-            Event::Ack { host, life, route_no, from, write } => {
-                self.ack_arrives(host, life, route_no, from, write);
+            Event::Request { request, at, life, late } => {
+                self.request_arrives(request, at, life, late);
             }
+            Event::Ack { request, from, run, write } => {
+                self.ack_arrives(request, from, run, write);
+            }
+            Event::PauseOver { host, life } => self.pause_over(host, life),
+            Event::Wish { host, life } => self.wish_arrives(host, life),
+            Event::AskTended { host, life, addr, node } => self.tended(host, life, addr, node),
+            Event::Ends { host, life } => self.ends(host, life),
             Event::Check => self.check_regularly(),
             Event::ThawHive { host } => self.thaw_hive(host),
             Event::ThawRedis { host } => self.thaw_redis(host),

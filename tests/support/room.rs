@@ -24,13 +24,14 @@ pub struct Room {
 
 pub fn settings(addr: RedisAddr) -> RedisSettings {
     RedisSettings {
-        local: Endpoint::from(addr),
+        local: Some(Endpoint::from(addr)),
         username: None,
         password: None,
         redis_timeout: Duration::from_secs(7),
         election_timeout: Duration::from_millis(250),
         heartbeat: Duration::from_millis(200),
         node_name: "test".to_owned(),
+        rescue: None,
     }
 }
 

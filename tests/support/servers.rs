@@ -180,6 +180,15 @@ impl Server {
         found.unwrap_or_default().trim_end().to_owned()
     }
 
+    /// One field of a section of `INFO`; empty if it is not there.
+    pub fn info_of(&self, section: &str, name: &str) -> String {
+        let info = self.ask(&["INFO", section]);
+        let redis::Value::BulkString(bytes) = info else { panic!("INFO answered {info:?}") };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let found = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+        found.unwrap_or_default().trim_end().to_owned()
+    }
+
     /// The passport.
     pub fn passport(&self) -> Passport {
         Info::parse(&self.info()).expect("INFO of a real server is readable").passport

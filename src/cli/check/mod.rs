@@ -2,6 +2,7 @@
 
 mod redis;
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::process::ExitCode;
@@ -84,7 +85,12 @@ pub(super) async fn run(checked: Checked) -> anyhow::Result<ExitCode> {
     let (found, listed) = dns(&config).await;
     findings.extend(found);
     findings.push(address(&config, &listed));
-    findings.extend(redis::look(&config).await);
+    findings.extend(quorum(&config, &listed));
+    if config.witness {
+        findings.push(Finding::good("redis", "none: a witness"));
+    } else {
+        findings.extend(redis::look(&config).await);
+    }
     findings.extend(ports(&config).await);
 
     let bad = findings.iter().filter(|finding| finding.level == Level::Bad).count();
@@ -218,6 +224,42 @@ fn address(config: &Config, listed: &[IpAddr]) -> Finding {
     Finding::good("address", format!("peers would know this hive as {ip}"))
 }
 
+/// Whether so many hives as `--quorum` wants are more than half of those that are listed, and no
+/// more than there are. Only hives that run count in the end: more may come.
+fn quorum(config: &Config, listed: &[IpAddr]) -> Option<Finding> {
+    let quorum = config.quorum;
+    if quorum == 1 {
+        return None;
+    }
+    let own = config.advertise.or_else(|| advertised(listed));
+    let hives: BTreeSet<IpAddr> = listed.iter().copied().chain(own).collect();
+    // Two hives of one machine have one address and two ports.
+    let fixed: BTreeSet<_> = config.peers.iter().map(|peer| (peer.ip, peer.port)).collect();
+    let hives = hives.len().max(fixed.len());
+    let half = hives / 2;
+    let seen = format!("--quorum {quorum}, and {hives} hives are listed with this one");
+    if quorum as usize <= half {
+        return Some(Finding::bad(
+            "quorum",
+            seen,
+            "both sides of a partition could have so many: then no hive leads at all",
+            format!("give --quorum {}, more than half of all hives", half + 1),
+        ));
+    }
+    if quorum as usize > hives {
+        return Some(Finding::odd(
+            "quorum",
+            seen,
+            "nobody leads before so many hives run",
+            format!("start more hives, or give --quorum {}", half + 1),
+        ));
+    }
+    Some(Finding::good(
+        "quorum",
+        format!("{seen}: {} of them may be lost", hives - quorum as usize),
+    ))
+}
+
 /// Whether the listeners could be opened.
 async fn ports(config: &Config) -> Vec<Finding> {
     let wanted = [
@@ -283,6 +325,28 @@ mod tests {
         assert!(text.contains("\n               mend: word"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert_eq!(show(&Finding::good("dns", "fine"), false), "ok    dns      fine\n");
+    }
+
+    #[test]
+    fn a_quorum_must_be_more_than_half_and_reachable() {
+        let flags = |n: u32| {
+            let line = format!(
+                "redis-hive check --peer=10.0.0.2,10.0.0.3 --advertise=10.0.0.1 --quorum={n}"
+            );
+            let (cli, outside) = crate::cli::args::parse(line.split(' ')).expect("a command line");
+            let crate::cli::args::Command::Check(flags) = cli.command else { unreachable!() };
+            Config::from_flags(&flags, &outside).expect("settings").config
+        };
+        let judge = |n, listed: &[&str]| {
+            let listed: Vec<IpAddr> = listed.iter().map(|ip| ip.parse().expect("an IP")).collect();
+            quorum(&flags(n), &listed).map(|finding| finding.level)
+        };
+        let two = ["10.0.0.2", "10.0.0.3"];
+        assert_eq!(judge(1, &two), None);
+        assert_eq!(judge(2, &two), Some(Level::Good));
+        assert_eq!(judge(3, &two), Some(Level::Good));
+        assert_eq!(judge(4, &two), Some(Level::Odd));
+        assert_eq!(judge(2, &["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]), Some(Level::Bad));
     }
 
     #[test]

@@ -1,0 +1,457 @@
+//! ELECTION 6: the planned change of the master, on the leader's side.
+//!
+//! Every step before the order has a deadline and a way back; after the order there is none.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::frame::{Answer, Message, Order, Verdict};
+use super::io::{Action, OrderError, RedisOrder, RedisView, ReportKind, Target};
+use super::types::{Epoch, Master, NodeId, Passport, RedisAddr, RedisRole, RunId, Time};
+use super::{Core, Role};
+
+/// Longest wait for the others to hold.
+const HOLD_WAIT: Duration = Duration::from_millis(100);
+/// The writes of the master wait for so long at most, by themselves.
+const PAUSE_MS: u32 = 2_000;
+/// Longest wait for the successor to have what the master has.
+const CATCH_UP: Duration = Duration::from_millis(300);
+/// The whole change; a hold ends by itself after a second.
+const WHOLE: Duration = Duration::from_millis(900);
+/// The way back is tried for so long before the leader gives up.
+const WAY_BACK: Duration = Duration::from_secs(5);
+/// Between two tries of one step of the way back.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// On whose behalf the master is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// This hive has its own reasons.
+    Nobody,
+    /// A person asked this hive; the answer goes by what becomes of the leadership.
+    Person,
+    /// A peer passed a request on, with this epoch.
+    Peer(NodeId, Epoch),
+}
+
+/// A change under way.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub to: NodeId,
+    /// The successor's Redis.
+    redis: RedisAddr,
+    run_id: RunId,
+    asker: Asker,
+    began: Time,
+    step: Step,
+    /// Hives that were told to hold.
+    told: BTreeSet<NodeId>,
+    /// The order to the master that is out.
+    order: Option<u64>,
+    outcome: Option<Result<Passport, OrderError>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    /// Waiting for these to hold, and for the own proxies.
+    Holding(BTreeSet<NodeId>),
+    /// The master's writes are being paused.
+    Pausing,
+    /// The successor has to have this offset, since then.
+    Nearing(u64, Time),
+    /// The master is being made the successor's replica.
+    Demoting,
+    /// The successor has to have the final offset, since then.
+    Catching(u64, Time),
+    /// The way back, since then.
+    Undoing(Undoing, Time),
+}
+
+/// What of the way back is still to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Undoing {
+    /// `REPLICAOF NO ONE`
+    promote: bool,
+    /// `CLIENT UNPAUSE`
+    resume: bool,
+    /// When the last try began.
+    tried: Option<Time>,
+}
+
+impl Core {
+    /// Begins a planned change, to this hive or to the best one.
+    ///
+    /// # Errors
+    ///
+    /// Why not, for people.
+    pub(super) fn begin_change(
+        &mut self,
+        to: Option<NodeId>,
+        asker: Asker,
+        out: &mut Vec<Action>,
+    ) -> Result<(), (Verdict, String)> {
+        let conflict = |text: String| Err((Verdict::Conflict, text));
+        if self.paused() {
+            return conflict(String::from("pause mode is on: resume first"));
+        }
+        let Role::Leading(leader) = &self.role else {
+            return conflict(format!("{} does not lead", self.set.me));
+        };
+        if leader.change.is_some() {
+            return conflict(String::from("a planned change is under way already"));
+        }
+        if self.master_copy().is_none_or(|copy| copy.passport.role != RedisRole::Master) {
+            return conflict(String::from("the master does not answer"));
+        }
+        let to = self.successor(to, asker).map_err(|why| (Verdict::Unfit, why))?;
+        let Some((redis, run_id)) = self.redis_of(to) else {
+            return Err((Verdict::Unfit, format!("the Redis of {to} does not answer")));
+        };
+        let (now, epoch) = (self.now(), self.bound);
+        let others: BTreeSet<NodeId> = self.peers.reachable(now).map(|(node, _, _)| node).collect();
+        let hold = super::frame::Hold { epoch, hold: true };
+        others.iter().for_each(|node| self.send(*node, Message::Hold(hold), out));
+        let change = Change {
+            to,
+            redis,
+            run_id,
+            asker,
+            began: now,
+            step: Step::Holding(others.clone()),
+            told: others,
+            order: None,
+            outcome: None,
+        };
+        if let Role::Leading(leader) = &mut self.role {
+            leader.change = Some(change);
+        }
+        self.report(ReportKind::Change, epoch, format!("the master moves to {to}"), out);
+        if let Some(leadership) = self.leadership() {
+            self.open_route(leadership, out);
+        }
+        Ok(())
+    }
+
+    fn redis_of(&self, node: NodeId) -> Option<(RedisAddr, RunId)> {
+        if node == self.set.me {
+            return Some((self.set.redis, self.local.run_id()?));
+        }
+        let state = self.peers.heard(node, self.now())?.state.as_ref()?;
+        Some((state.redis?, state.copy?.passport.run_id))
+    }
+
+    /// The change under way.
+    pub(super) fn change(&self) -> Option<&Change> {
+        match &self.role {
+            Role::Leading(leader) => leader.change.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn change_mut(&mut self) -> Option<&mut Change> {
+        match &mut self.role {
+            Role::Leading(leader) => leader.change.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// Whether the change has told, or may have told, the master to be no master any more.
+    pub(super) fn change_demotes(&self) -> bool {
+        self.change().is_some_and(|change| match &change.step {
+            Step::Demoting | Step::Catching(..) => true,
+            Step::Undoing(undoing, _) => undoing.promote,
+            Step::Holding(_) | Step::Pausing | Step::Nearing(..) => false,
+        })
+    }
+
+    /// A hive holds.
+    pub(super) fn note_held(&mut self, from: NodeId, epoch: Epoch) {
+        let bound = self.bound;
+        if let Some(Change { step: Step::Holding(missing), .. }) = self.change_mut()
+            && epoch == bound
+        {
+            missing.remove(&from);
+        }
+    }
+
+    /// An order has ended; `true`: it was one of the change.
+    pub(super) fn note_change_done(
+        &mut self,
+        id: u64,
+        outcome: &Result<Passport, OrderError>,
+    ) -> bool {
+        let Some(change) = self.change_mut().filter(|change| change.order == Some(id)) else {
+            return false;
+        };
+        (change.order, change.outcome) = (None, Some(outcome.clone()));
+        true
+    }
+
+    /// Takes the change under way as far as it goes. `true`: this hive leads no more.
+    pub(super) fn pursue_change(&mut self, out: &mut Vec<Action>) -> bool {
+        loop {
+            let now = self.now();
+            let Some(change) = self.change() else { return false };
+            let before = change.step.clone();
+            let undoing = matches!(before, Step::Undoing(..));
+            if !undoing && let Some(why) = self.change_fails(now) {
+                self.undo(why, out);
+                continue;
+            }
+            match before.clone() {
+                Step::Holding(missing) => self.hold_on(&missing, now, out),
+                Step::Pausing => self.paused_at(now, out),
+                Step::Nearing(offset, _) if self.successor_has(offset, now, out) => {
+                    let redis = self.change().map(|change| change.redis);
+                    if let Some(redis) = redis {
+                        self.order_master(RedisOrder::Follow(redis), out);
+                    }
+                    self.change_to(Step::Demoting);
+                }
+                Step::Demoting => self.demoted_at(now),
+                Step::Catching(offset, _) if self.successor_has(offset, now, out) => {
+                    self.hand_over(out);
+                    return true;
+                }
+                Step::Undoing(undoing, since) => {
+                    if self.way_back(undoing, since, now, out) {
+                        return true;
+                    }
+                }
+                Step::Nearing(..) | Step::Catching(..) => {}
+            }
+            if self.change().is_none_or(|change| change.step == before) {
+                return false;
+            }
+        }
+    }
+
+    fn change_to(&mut self, step: Step) {
+        if let Some(change) = self.change_mut() {
+            change.step = step;
+        }
+    }
+
+    /// Why the change cannot go on.
+    fn change_fails(&self, now: Time) -> Option<String> {
+        let change = self.change()?;
+        if now.since(change.began) >= WHOLE {
+            return Some(String::from("it took too long"));
+        }
+        let to = change.to;
+        if to != self.set.me {
+            let state = self.peers.heard(to, now).and_then(|peer| peer.state.as_ref());
+            let fit = state.is_some_and(|state| {
+                state.copy.is_some_and(|copy| copy.passport.run_id == change.run_id)
+            });
+            if !fit || !self.peers.reaches(to, now) {
+                return Some(format!("{to} is not in reach any more, or its Redis restarted"));
+            }
+        }
+        if let Some(Err(error)) = &change.outcome {
+            return Some(format!("the master does not take its orders: {error:?}"));
+        }
+        let late = |since: Time| now.since(since) >= CATCH_UP;
+        match change.step {
+            Step::Nearing(_, since) if late(since) => {
+                Some(format!("{to} did not catch up in time"))
+            }
+            Step::Catching(_, since) if late(since) => {
+                Some(format!("{to} did not take the last bytes in time"))
+            }
+            _ => None,
+        }
+    }
+
+    /// 2. All hold, or had their time.
+    fn hold_on(&mut self, missing: &BTreeSet<NodeId>, now: Time, out: &mut Vec<Action>) {
+        let late = self.change().is_some_and(|change| now.since(change.began) >= HOLD_WAIT);
+        if self.routed >= self.route_id && (missing.is_empty() || late) {
+            self.order_master(RedisOrder::PauseWrites { ms: PAUSE_MS }, out);
+            self.change_to(Step::Pausing);
+        }
+    }
+
+    /// 3. The writes wait: what the master has now, the successor must have.
+    fn paused_at(&mut self, now: Time, out: &mut Vec<Action>) {
+        let outcome = self.change_mut().and_then(|change| change.outcome.take());
+        if let Some(Ok(passport)) = outcome {
+            self.change_to(Step::Nearing(passport.offset, now));
+            self.ask_successor(now, out);
+        }
+    }
+
+    fn demoted_at(&mut self, now: Time) {
+        let outcome = self.change_mut().and_then(|change| change.outcome.take());
+        if let Some(Ok(passport)) = outcome {
+            self.change_to(Step::Catching(passport.offset, now));
+        }
+    }
+
+    /// Whether the successor's Redis has this offset; asks it again if not.
+    fn successor_has(&mut self, offset: u64, now: Time, out: &mut Vec<Action>) -> bool {
+        let Some(change) = self.change() else { return false };
+        let (redis, run_id) = (change.redis, change.run_id);
+        let reached = |passport: &Passport| passport.run_id == run_id && passport.offset >= offset;
+        let probed = self.look.at(redis, now).is_some_and(|answer| match answer.view {
+            RedisView::Up(passport) => reached(&passport),
+            _ => false,
+        });
+        let own = redis == self.set.redis
+            && self.local.passport.is_some_and(|(passport, _)| reached(&passport));
+        if probed || own {
+            return true;
+        }
+        self.ask_successor(now, out);
+        false
+    }
+
+    fn ask_successor(&mut self, now: Time, out: &mut Vec<Action>) {
+        if let Some(redis) = self.change().map(|change| change.redis)
+            && redis != self.set.redis
+        {
+            self.look.want(redis, now, now, None, out);
+        }
+    }
+
+    /// Gives the master an order of the change.
+    fn order_master(&mut self, order: RedisOrder, out: &mut Vec<Action>) {
+        let Some(leadership) = self.leadership() else { return };
+        self.order_id += 1;
+        let id = self.order_id;
+        let own = leadership.master.addr == self.set.redis;
+        let at = if own { Target::Own } else { Target::Watched };
+        if let Some(change) = self.change_mut() {
+            (change.order, change.outcome) = (Some(id), None);
+        }
+        if own {
+            self.order = None;
+        }
+        out.push(Action::Redis { id, at, run_id: leadership.master.run_id, order });
+    }
+
+    /// 4. The order, which is the resignation: from here on there is no way back by a timer.
+    fn hand_over(&mut self, out: &mut Vec<Action>) {
+        let Some(leadership) = self.leadership() else { return };
+        let epoch = self.epoch.max(self.bound).next();
+        let Some(change) = self.change() else { return };
+        let (to, redis, run_id) = (change.to, change.redis, change.run_id);
+        if epoch >= Epoch::MAX {
+            return self.undo(String::from("no epoch is left"), out);
+        }
+        let master = Master { addr: redis, run_id, ..leadership.master };
+        let order = Order { epoch, from: leadership, master, lease_ms: self.lease_ms() };
+        if to != self.set.me {
+            self.send(to, Message::Order(order), out);
+        }
+        let why = format!("hands the leadership to {to}, which has every byte");
+        self.resign(why, Some(to), false, out);
+        self.see_epoch(epoch);
+        self.bound = self.bound.max(epoch);
+        if to == self.set.me {
+            self.promote_by(order, out);
+        }
+    }
+
+    /// Ends the change before the order: everything goes back to where it was.
+    fn undo(&mut self, why: String, out: &mut Vec<Action>) {
+        let demoted = self.change_demotes();
+        let now = self.now();
+        let epoch = self.bound;
+        let Some(change) = self.change_mut() else { return };
+        let resume = !matches!(change.step, Step::Holding(_));
+        let (to, asker) = (change.to, change.asker);
+        change.step = Step::Undoing(Undoing { promote: demoted, resume, tried: None }, now);
+        (change.order, change.outcome) = (None, None);
+        let text = format!("the move to {to} is undone: {why}");
+        self.report(ReportKind::Change, epoch, text.clone(), out);
+        self.answer_asker(asker, Verdict::Failed, text, out);
+        self.change_retry = Some(now + Duration::from_millis(500));
+    }
+
+    /// `true`: the way back is barred and this hive leads no more.
+    fn way_back(
+        &mut self,
+        undoing: Undoing,
+        since: Time,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let Some(change) = self.change_mut() else { return false };
+        let outcome = change.outcome.take();
+        let waits = change.order.is_some();
+        let mut left = undoing;
+        match outcome {
+            Some(Ok(_)) if left.promote => (left.promote, left.tried) = (false, None),
+            // The pause ends by itself.
+            Some(_) if !left.promote => left.resume = false,
+            _ => {}
+        }
+        if !left.promote && !left.resume {
+            self.end_change(out);
+            return false;
+        }
+        if now.since(since) >= WAY_BACK {
+            let why = String::from("the master does not take back its demotion");
+            self.resign(why, None, true, out);
+            return true;
+        }
+        if !waits && left.tried.is_none_or(|tried| now.since(tried) >= AGAIN) {
+            left.tried = Some(now);
+            let order = match left.promote {
+                true => RedisOrder::Promote { first: false },
+                false => RedisOrder::ResumeWrites,
+            };
+            self.order_master(order, out);
+        }
+        self.change_to(Step::Undoing(left, since));
+        false
+    }
+
+    /// Releases everybody.
+    fn end_change(&mut self, out: &mut Vec<Action>) {
+        let epoch = self.bound;
+        let Role::Leading(leader) = &mut self.role else { return };
+        let leadership = leader.leadership;
+        if let Some(change) = leader.change.take() {
+            let hold = super::frame::Hold { epoch, hold: false };
+            change.told.iter().for_each(|node| self.send(*node, Message::Hold(hold), out));
+        }
+        self.open_route(leadership, out);
+    }
+
+    /// Tells who asked for a change what became of it, where the new leadership does not.
+    pub(super) fn answer_asker(
+        &mut self,
+        asker: Asker,
+        verdict: Verdict,
+        reason: String,
+        out: &mut Vec<Action>,
+    ) {
+        match asker {
+            Asker::Nobody => {}
+            Asker::Person => self.settle_asks(verdict, &reason),
+            Asker::Peer(node, epoch) => {
+                let answer = Answer { epoch, verdict, reason };
+                self.send(node, Message::Answer(answer), out);
+            }
+        }
+    }
+
+    /// When the change has something to do next.
+    pub(super) fn next_of_change(&self) -> Option<Time> {
+        let change = self.change()?;
+        Some(match &change.step {
+            Step::Holding(_) => change.began + HOLD_WAIT,
+            Step::Nearing(_, since) | Step::Catching(_, since) => *since + CATCH_UP,
+            Step::Pausing | Step::Demoting => change.began + WHOLE,
+            Step::Undoing(undoing, since) => match undoing.tried {
+                Some(tried) if change.order.is_none() => tried + AGAIN,
+                _ => *since + WAY_BACK,
+            },
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! From flags to what each room is started with.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::config::{self, Config};
+use crate::discovery::{self, DiscoverySettings, Search};
+use crate::election::{Incarnation, NodeId, RedisAddr, Settings};
+use crate::peer::PeerSettings;
+use crate::proxy::{self, Proxy, ProxySettings};
+use crate::redis::{RedisSettings, Rescue};
+
+/// The name that hives of one kind share: `--name`, else the first service's, else the usual one.
+pub(super) fn hive_name(config: &Config, search: &Search) -> String {
+    config.name.clone().unwrap_or_else(|| match config.services.first() {
+        Some(service) => discovery::absolute_name(service, search),
+        None => config::defaults::NAME.to_owned(),
+    })
+}
+
+/// Who this hive is towards its peers: told, found out from DNS, or the address of the default route.
+pub(super) async fn identity(config: &Config, search: &Search) -> anyhow::Result<NodeId> {
+    if let Some(ip) = config.advertise {
+        return Ok(NodeId::new(ip, config.peer_port));
+    }
+    let states = discovery::resolve_once(&discovery_settings(config, search.clone())).await?;
+    let mut listed: Vec<IpAddr> = states.into_iter().flat_map(|state| state.addresses).collect();
+    listed.extend(config.peers.iter().map(|peer| peer.ip));
+    match config::advertised(&listed) {
+        Some(ip) => Ok(NodeId::new(ip, config.peer_port)),
+        None => anyhow::bail!(
+            "--advertise: no address of this machine is known to others; give it, or POD_IP"
+        ),
+    }
+}
+
+/// How the service is resolved.
+pub(super) fn discovery_settings(config: &Config, search: Search) -> DiscoverySettings {
+    DiscoverySettings {
+        services: config.services.clone(),
+        peer_port: config.peer_port,
+        nameserver: config.dns_server,
+        search,
+        interval: Duration::from_secs(1),
+    }
+}
+
+/// What the links are kept with.
+pub(super) fn peer_settings(
+    config: &Config,
+    me: NodeId,
+    incarnation: Incarnation,
+    name: String,
+) -> PeerSettings {
+    PeerSettings {
+        me,
+        incarnation,
+        name,
+        bind: config.bind,
+        heartbeat: config.timing.heartbeat,
+        peer_timeout: config.timing.peer_timeout,
+    }
+}
+
+/// Opens the write endpoint; `routed` hears of every route that all threads have.
+pub(super) fn start_proxy(
+    config: &Config,
+    routed: mpsc::UnboundedSender<u64>,
+) -> anyhow::Result<Proxy> {
+    let settings = |ip: IpAddr| ProxySettings {
+        listen: vec![SocketAddr::new(ip, config.proxy_port)],
+        threads: config.proxy_threads,
+        hold_timeout: config.timing.hold_timeout,
+        max_clients: config.max_clients,
+        freshness: true,
+    };
+    let confirm: proxy::Routed = Arc::new(move |id| {
+        // The receiver only goes with the whole node.
+        let _ = routed.send(id);
+    });
+    match proxy::start(settings(config.bind), confirm.clone()) {
+        // Where there is no IPv6 the dual-stack default means IPv4.
+        Err(proxy::ProxyError::Listen { source, .. })
+            if config.bind == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
+                && source.kind() != std::io::ErrorKind::AddrInUse =>
+        {
+            Ok(proxy::start(settings(Ipv4Addr::UNSPECIFIED.into()), confirm)?)
+        }
+        started => Ok(started?),
+    }
+}
+
+/// How the Redis servers are reached.
+pub(super) fn redis_settings(config: &Config, me: NodeId) -> RedisSettings {
+    let redis = RedisAddr::new(config.redis.ip(), config.redis.port());
+    RedisSettings {
+        local: (!config.witness).then(|| redis.into()),
+        username: config.redis_username.clone(),
+        password: config.redis_password.clone(),
+        redis_timeout: config.timing.redis_timeout,
+        election_timeout: config.timing.election_timeout,
+        heartbeat: config.timing.heartbeat,
+        node_name: me.to_string(),
+        rescue: config
+            .rescue
+            .as_ref()
+            .map(|rescue| Rescue { dir: rescue.dir.clone(), max_bytes: rescue.max_bytes }),
+    }
+}
+
+/// What the core decides with.
+pub(super) fn core_settings(config: &Config, me: NodeId, incarnation: Incarnation) -> Settings {
+    let timing = config.timing;
+    Settings {
+        me,
+        incarnation,
+        // Others reach the local Redis at this hive's own address.
+        redis: RedisAddr::new(me.ip, config.redis.port()),
+        priority: config.priority,
+        witness: config.witness,
+        fixed_peers: config.peers.clone(),
+        service: !config.services.is_empty(),
+        heartbeat: timing.heartbeat,
+        peer_timeout: timing.peer_timeout,
+        redis_timeout: timing.redis_timeout,
+        election_timeout: timing.election_timeout,
+        bootstrap_timeout: timing.bootstrap_timeout,
+        last_copy_timeout: timing.last_copy_timeout,
+        quorum: config.quorum,
+        min_replicas: config.min_replicas,
+        // A witness has no copy to save.
+        rescue: config.rescue.is_some() && !config.witness,
+        seed: random(),
+        ablation: Default::default(),
+    }
+}
+
+/// A number that differs from start to start and from hive to hive.
+pub(super) fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,86 @@
+//! Where all keepers write what people should know.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::settings::Facts;
+
+/// Sentences kept of one kind: the newest ones.
+const SENTENCES: usize = 32;
+
+/// The facts of the local Redis, and what was done to others; shared by all keepers.
+#[derive(Clone)]
+pub(super) struct Board(Arc<watch::Sender<Facts>>);
+
+impl Board {
+    pub fn new() -> (Board, watch::Receiver<Facts>) {
+        let (sender, receiver) = watch::channel(Facts::default());
+        (Board(Arc::new(sender)), receiver)
+    }
+
+    /// Whether the local Redis saves its data to disk.
+    pub fn persistent(&self) -> bool {
+        self.0.borrow().persistent
+    }
+
+    /// Takes the facts of a newly met run. What does not belong to a run stays.
+    pub fn meet(&self, mut facts: Facts) {
+        facts.changed.iter().for_each(|it| tracing::info!("set on Redis: {it}"));
+        facts.warnings.iter().for_each(|it| tracing::warn!("{it}"));
+        {
+            let old = self.0.borrow();
+            facts.problems.clone_from(&old.problems);
+            facts.rescued.clone_from(&old.rescued);
+        }
+        self.0.send_replace(facts);
+    }
+
+    /// Takes the newest number of changes, which wakes nobody.
+    pub fn count(&self, changes: u64) {
+        self.0.send_if_modified(|facts| {
+            facts.changes = changes;
+            false
+        });
+    }
+
+    /// Says what is wrong now, and logs what was not wrong before.
+    pub fn problems(&self, problems: Vec<String>) {
+        self.0.send_if_modified(|facts| {
+            for problem in problems.iter().filter(|it| !facts.problems.contains(it)) {
+                tracing::warn!("{problem}");
+            }
+            let news = facts.problems != problems;
+            facts.problems = problems;
+            news
+        });
+    }
+
+    /// Adds a warning, also to the log.
+    pub fn warn(&self, text: String) {
+        tracing::warn!("{text}");
+        self.0.send_modify(|facts| add(&mut facts.warnings, text));
+    }
+
+    /// Adds a setting that was changed, also to the log.
+    pub fn changed(&self, text: String) {
+        tracing::info!("set on Redis: {text}");
+        self.0.send_modify(|facts| add(&mut facts.changed, text));
+    }
+
+    /// Adds a copy that was saved, also to the log.
+    pub fn rescued(&self, file: String) {
+        tracing::info!("the copy that is given up was saved: {file}");
+        self.0.send_modify(|facts| add(&mut facts.rescued, file));
+    }
+}
+
+fn add(sentences: &mut Vec<String>, text: String) {
+    if sentences.contains(&text) {
+        return;
+    }
+    if sentences.len() >= SENTENCES {
+        sentences.remove(0);
+    }
+    sentences.push(text);
+}

@@ -1,0 +1,150 @@
+//! A hive that is asked, told to stop, and told again, as a process beside a real Redis.
+
+use super::*;
+
+/// A hive alone with its Redis, and clients of both.
+struct Alone {
+    _redis: Redis,
+    hive: tokio::process::Child,
+    proxy: String,
+    http: String,
+    log: PathBuf,
+}
+
+impl Alone {
+    /// Leads when this returns.
+    async fn start(flags: &[&str]) -> Alone {
+        let redis = Redis::start(&BOOT_FENCE).await;
+        let [peer, proxy, http]: [u16; 3] = free_ports();
+        let log = redis.dir.join("hive.log");
+        let hive = tokio::process::Command::new(env!("CARGO_BIN_EXE_redis-hive"))
+            .args(["run", "--bind=127.0.0.1", "--advertise=127.0.0.1", "--log-format=text"])
+            .args(["--bootstrap-timeout=1s", "--redis", &redis.addr])
+            .args([format!("--peer=127.0.0.1:{peer}"), format!("--peer-port={peer}")])
+            .args([format!("--proxy-port={proxy}"), format!("--http-port={http}")])
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).expect("a log"))
+            .kill_on_drop(true)
+            .spawn()
+            .expect("it starts");
+        let (proxy, http) = (format!("127.0.0.1:{proxy}"), format!("127.0.0.1:{http}"));
+        let alone = Alone { _redis: redis, hive, proxy, http, log };
+        alone.until("leader", "it leads").await;
+        alone
+    }
+
+    async fn status(&self) -> String {
+        super::hive(&["status", "--json", "--http", &self.http], &[]).await.out
+    }
+
+    /// Waits until `/status` has this role or says this.
+    async fn until(&self, words: &str, what: &str) {
+        let there = async {
+            while !self.status().await.contains(words) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(LONG, there).await.unwrap_or_else(|_| panic!("{what}: {}", self.told()));
+    }
+
+    /// Writes a key, and waits until the hive has seen that there is something to lose.
+    async fn write(&self) {
+        let offset = async || {
+            let status = serde_json::from_str::<Status>(&self.status().await);
+            status.expect("a status").redis.offset
+        };
+        let before = offset().await;
+        assert_eq!(self.client("SET key value\r\n").await, "+OK\r\n");
+        let seen = async {
+            while offset().await <= before {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(LONG, seen).await.expect("the hive sees the write");
+    }
+
+    fn terminate(&self) {
+        let pid = self.hive.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// The exit code, if it ends in time.
+    async fn ends(&mut self, limit: Duration) -> Option<i32> {
+        let ended = timeout(limit, self.hive.wait()).await;
+        ended.unwrap_or_else(|_| panic!("still there: {}", self.told())).expect("waited").code()
+    }
+
+    fn told(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// One command through the hive's proxy, and how its answer begins.
+    async fn client(&self, command: &str) -> String {
+        use tokio::io::AsyncReadExt;
+        let exchange = async {
+            let mut stream = TcpStream::connect(&self.proxy).await.expect("it takes clients");
+            stream.write_all(command.as_bytes()).await.expect("written");
+            let mut answer = vec![0; 64];
+            let len = stream.read(&mut answer).await.expect("an answer");
+            String::from_utf8_lossy(&answer[..len]).into_owned()
+        };
+        timeout(LONG, exchange).await.expect("in time")
+    }
+}
+
+#[tokio::test]
+async fn the_only_copy_stays_and_says_so_every_second_until_its_time_is_over() {
+    let mut alone = Alone::start(&["--last-copy-timeout=3s", "--drain-timeout=0s"]).await;
+    alone.write().await;
+    alone.terminate();
+    alone.until("stopping, and still here: ", "says why it stays").await;
+    assert!(alone.status().await.contains("\"role\": \"draining\""));
+    assert!(alone.client("GET key\r\n").await.contains("value"), "it serves");
+    assert_eq!(alone.ends(LONG).await, Some(0), "{}", alone.told());
+    let said = alone.told().matches("stopping, and still serving").count();
+    assert!((2..=4).contains(&said), "said {said} times in 3 s:\n{}", alone.told());
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let mut alone = Alone::start(&["--last-copy-timeout=1h", "--drain-timeout=1h"]).await;
+    alone.write().await;
+    alone.terminate();
+    alone.until("stopping, and still here: ", "says why it stays").await;
+    alone.terminate();
+    assert_eq!(alone.ends(Duration::from_secs(5)).await, Some(0));
+}
+
+/// Nothing is lost with it: nobody needs it to stay.
+#[tokio::test]
+async fn an_empty_hive_does_not_stay() {
+    let mut alone = Alone::start(&["--last-copy-timeout=1h", "--drain-timeout=0s"]).await;
+    alone.terminate();
+    assert_eq!(alone.ends(Duration::from_secs(5)).await, Some(0));
+    assert!(!alone.told().contains("still serving"), "{}", alone.told());
+}
+
+#[tokio::test]
+async fn a_hive_is_paused_and_resumed_and_has_nobody_to_switch_to() {
+    let alone = Alone::start(&[]).await;
+    let ask = async |words: &[&str]| {
+        let ran = super::hive(&[words, &["--http", &alone.http]].concat(), &[]).await;
+        assert_eq!(ran.out.lines().count() + ran.err.lines().count(), 1, "{}{}", ran.out, ran.err);
+        ran.code
+    };
+    assert_eq!(ask(&["switchover"]).await, Some(1), "nobody is fit");
+    assert_eq!(ask(&["switchover", "--to=192.0.2.1"]).await, Some(1), "nobody is there");
+    assert_eq!(ask(&["pause"]).await, Some(0));
+    alone.until("\"paused\": true", "is paused").await;
+    let page = super::hive(&["status", "--http", &alone.http], &[]).await;
+    assert_eq!(page.code, Some(1));
+    assert!(page.out.contains("! paused: no fail-over until `redis-hive resume`"), "{}", page.out);
+    assert_eq!(ask(&["switchover"]).await, Some(1), "paused");
+    assert_eq!(ask(&["resume"]).await, Some(0));
+    alone.until("\"paused\": false", "is not paused any more").await;
+    let status: Status = serde_json::from_str(&alone.status().await).expect("a status");
+    let kinds: Vec<&str> = status.transitions.iter().map(|it| it.kind.as_str()).collect();
+    assert_eq!(kinds, ["leads", "paused", "resumed"]);
+}
