@@ -310,6 +310,16 @@ impl Hive {
         connect(SocketAddr::from((lab::watched(host), REDIS_PORT)), Duration::from_secs(3))
     }
 
+    /// Writes what every sidecar and every Redis says of itself beside its logs.
+    pub fn record(&self) {
+        for (host, node) in &self.nodes {
+            let status = self.status(*host).map(|s| format!("{s:#}")).unwrap_or_default();
+            let info = self.redis(*host).and_then(|mut c| redis::cmd("INFO").query::<String>(&mut c));
+            let text = format!("{status}\n{}\n", info.unwrap_or_else(|e| e.to_string()));
+            let _ = std::fs::write(node.dir.join("status.log"), text);
+        }
+    }
+
     /// What sidecars wrote before they died of a broken invariant.
     pub fn panics(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -381,6 +391,9 @@ fn start_hive(setting: &Setting, node: &Node, dns: SocketAddr) -> io::Result<Pro
     push("--advertise", &lab::ip(node.host).to_string());
     push("--bind", "0.0.0.0");
     push("--log-format", "text");
+    if let Ok(level) = std::env::var("HIVE_CHAOS_LOG") {
+        push("--log-level", &level);
+    }
     args.extend(setting.hive_args.iter().chain(&node.hive_args).map(OsString::from));
     let exe = Path::new(env!("CARGO_BIN_EXE_redis-hive"));
     launch(node.host, exe, args, node.dir.join("hive.log"))

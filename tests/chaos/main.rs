@@ -4,6 +4,7 @@
 //! - `HIVE_CHAOS_MINUTES=60`: then the long ones and further mixes until the time is over.
 //! - `HIVE_CHAOS_SEED=N`: the seed of the first mix; each further one takes the next number.
 //! - `HIVE_CHAOS_ONLY=TEXT`: only the hives and steps whose names contain it.
+//! - `HIVE_CHAOS_LOG=debug`: how much the sidecars write; `HIVE_DEV_KEEP=1` keeps their logs.
 //! - `HIVE_TEST_REDIS_SERVER=/path/to/redis-server`: another server than the one in PATH.
 
 mod crash;

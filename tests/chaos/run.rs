@@ -212,6 +212,7 @@ impl Chaos {
             println!("       {line}");
         }
         if !wrong.is_empty() {
+            self.hive.record();
             for (kind, count) in &seen.kinds {
                 println!("       {count} x {kind}");
             }
