@@ -7,20 +7,14 @@ use super::hive::Part;
 use super::run::{Chaos, Done, LATER, Loss, SOON, Step};
 use super::watch;
 
-/// Each once.
-pub const STEPS: [Step; 12] = [
+/// Each once in every run.
+pub const STEPS: [Step; 10] = [
     Step { name: "the leader's hive is killed", loss: Loss::None, within: SOON, run: leaders_hive },
     Step {
         name: "a follower's hive is killed",
         loss: Loss::None,
         within: SOON,
         run: followers_hive,
-    },
-    Step {
-        name: "all hives are killed in turn",
-        loss: Loss::None,
-        within: SOON,
-        run: hives_in_turn,
     },
     Step { name: "all hives are killed at once", loss: Loss::None, within: SOON, run: all_hives },
     Step {
@@ -60,16 +54,26 @@ pub const STEPS: [Step; 12] = [
         run: out_of_memory,
     },
     Step {
-        name: "two of three pods are killed at once",
-        loss: Loss::Tail,
-        within: SOON,
-        run: two_pods,
-    },
-    Step {
         name: "a stranger's Redis takes the address of a dead pod",
         loss: Loss::Tail,
         within: SOON,
         run: stranger,
+    },
+];
+
+/// The same for long runs.
+pub const MORE: [Step; 2] = [
+    Step {
+        name: "all hives are killed in turn",
+        loss: Loss::None,
+        within: SOON,
+        run: hives_in_turn,
+    },
+    Step {
+        name: "two of three pods are killed at once",
+        loss: Loss::Tail,
+        within: SOON,
+        run: two_pods,
     },
 ];
 

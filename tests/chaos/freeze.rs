@@ -8,19 +8,13 @@ use super::hive::{Part, connect};
 use super::lab;
 use super::run::{Chaos, Done, LATER, Loss, SOON, Step};
 
-/// Each once.
-pub const STEPS: [Step; 8] = [
+/// Each once in every run.
+pub const STEPS: [Step; 6] = [
     Step {
         name: "the leader's hive stands still for 2 s",
         loss: Loss::None,
         within: SOON,
         run: leaders_hive,
-    },
-    Step {
-        name: "a follower's hive stands still for 2 s",
-        loss: Loss::None,
-        within: SOON,
-        run: followers_hive,
     },
     Step {
         name: "the master's Redis stands still for 3 s",
@@ -41,12 +35,6 @@ pub const STEPS: [Step; 8] = [
         run: leaders_pod,
     },
     Step {
-        name: "a follower's pod stands still for 2 s",
-        loss: Loss::None,
-        within: SOON,
-        run: followers_pod,
-    },
-    Step {
         name: "a script blocks the master's Redis for 3 s",
         loss: Loss::None,
         within: SOON,
@@ -57,6 +45,22 @@ pub const STEPS: [Step; 8] = [
         loss: Loss::None,
         within: SOON,
         run: script_long,
+    },
+];
+
+/// The same for long runs.
+pub const MORE: [Step; 2] = [
+    Step {
+        name: "a follower's hive stands still for 2 s",
+        loss: Loss::None,
+        within: SOON,
+        run: followers_hive,
+    },
+    Step {
+        name: "a follower's pod stands still for 2 s",
+        loss: Loss::None,
+        within: SOON,
+        run: followers_pod,
     },
 ];
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use redis_hive::cli::dev::dns::DnsServer;
 use redis_hive::cli::dev::http;
-use redis_hive::cli::dev::launch::{BOOT_FENCE, HTTP_PORT, PROXY_PORT, REDIS_PORT};
+use redis_hive::cli::dev::launch::{HTTP_PORT, PROXY_PORT, REDIS_PORT};
 use redis_hive::cli::dev::nodes::LocalHive;
 pub use redis_hive::cli::dev::nodes::Part;
 use redis_hive::cli::dev::process::Process;
@@ -17,6 +17,8 @@ use serde_json::Value;
 
 use super::lab::{self, Lab};
 use super::load::Service;
+pub use super::pods::{connect, launch};
+use super::pods::{start_hive, start_redis};
 use super::watch::Watch;
 
 /// What every hive and every Redis of a run is started with.
@@ -30,12 +32,12 @@ pub struct Setting {
 
 /// A pod.
 pub struct Node {
-    host: u8,
-    dir: PathBuf,
+    pub(super) host: u8,
+    pub(super) dir: PathBuf,
     redis: Option<Process>,
     hive: Option<Process>,
-    hive_args: Vec<String>,
-    fenced: bool,
+    pub(super) hive_args: Vec<String>,
+    pub(super) fenced: bool,
 }
 
 impl Node {
@@ -245,9 +247,11 @@ impl Hive {
         for host in &hosts {
             let status = self.status(*host).ok_or_else(|| format!("{host} does not answer"))?;
             let copy = self.nodes.get(host).is_some_and(|n| n.redis.is_some());
-            let current = !copy
-                || !self.runs(*host, Part::Redis)
-                || status["redis"]["current"].as_bool() == Some(true);
+            let says = &status["redis"];
+            let master = format!("{}:{REDIS_PORT}", lab::ip(*host));
+            let fits = (says["role"] == "master") == (status["master"] == master.as_str());
+            let current =
+                !copy || !self.runs(*host, Part::Redis) || (fits && says["current"] == true);
             let epoch = status["epoch"].as_u64().unwrap_or(0);
             let ip = |v: &Value| v.as_str().and_then(|s| s.parse::<IpAddr>().ok());
             let addr = |v: &Value| v.as_str().and_then(|s| s.parse::<SocketAddr>().ok());
@@ -255,7 +259,7 @@ impl Hive {
             let last = |a: IpAddr| if let IpAddr::V4(a) = a { a.octets()[3] } else { 0 };
             let view = (epoch, leader.map(last), master.map(|m| last(m.ip())));
             let role = status["role"].as_str().unwrap_or("?");
-            let mark = if current { "" } else { " NOT CURRENT" };
+            let mark = if current { "" } else { " WITHOUT ITS COPY" };
             seen.push(format!(
                 "{host}: {role} e{epoch} leader {:?} master {:?}{mark}",
                 view.1, view.2
@@ -310,11 +314,26 @@ impl Hive {
         connect(SocketAddr::from((lab::watched(host), REDIS_PORT)), Duration::from_secs(3))
     }
 
+    /// Runs a command of redis-hive beside a sidecar; what it says if it fails.
+    pub fn command(&self, host: u8, args: &[&str]) -> Result<String, String> {
+        let exe = Path::new(env!("CARGO_BIN_EXE_redis-hive"));
+        let args = args.iter().map(OsString::from).collect();
+        let mut command = std::process::Command::new("ip");
+        command.args(lab::inside(host, exe, args));
+        let out = command.output().map_err(|e| e.to_string())?;
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        if out.status.success() {
+            return Ok(text);
+        }
+        Err(format!("{args:?}: {text}{}", String::from_utf8_lossy(&out.stderr), args = command))
+    }
+
     /// Writes what every sidecar and every Redis says of itself beside its logs.
     pub fn record(&self) {
         for (host, node) in &self.nodes {
             let status = self.status(*host).map(|s| format!("{s:#}")).unwrap_or_default();
-            let info = self.redis(*host).and_then(|mut c| redis::cmd("INFO").query::<String>(&mut c));
+            let info =
+                self.redis(*host).and_then(|mut c| redis::cmd("INFO").query::<String>(&mut c));
             let text = format!("{status}\n{}\n", info.unwrap_or_else(|e| e.to_string()));
             let _ = std::fs::write(node.dir.join("status.log"), text);
         }
@@ -351,56 +370,4 @@ impl Hive {
             };
         })
     }
-}
-
-/// Connects; nothing on it takes longer than `wait`.
-pub fn connect(addr: SocketAddr, wait: Duration) -> redis::RedisResult<redis::Connection> {
-    let client = redis::Client::open(format!("redis://{addr}/"))?;
-    let connection = client.get_connection_with_timeout(wait)?;
-    connection.set_read_timeout(Some(wait))?;
-    connection.set_write_timeout(Some(wait))?;
-    Ok(connection)
-}
-
-fn start_redis(setting: &Setting, node: &Node) -> io::Result<Process> {
-    let data = node.dir.join("redis");
-    let _ = std::fs::remove_dir_all(&data);
-    std::fs::create_dir_all(&data)?;
-    let mut args: Vec<OsString> = Vec::new();
-    let mut push = |key: &str, value: &str| args.extend([key.into(), value.into()]);
-    push("--port", &REDIS_PORT.to_string());
-    push("--bind", "0.0.0.0");
-    // Clients ask for it to know which server executed their command.
-    push("--replica-announce-ip", &lab::ip(node.host).to_string());
-    push("--protected-mode", "no");
-    push("--dir", &data.to_string_lossy());
-    if node.fenced {
-        args.extend(BOOT_FENCE.iter().map(OsString::from));
-    } else {
-        // All but the replicaof and the stale data that go with it.
-        args.extend(BOOT_FENCE.iter().skip(5).map(OsString::from));
-    }
-    launch(node.host, &setting.server, args, node.dir.join("redis.log"))
-}
-
-fn start_hive(setting: &Setting, node: &Node, dns: SocketAddr) -> io::Result<Process> {
-    let mut args: Vec<OsString> = vec!["run".into()];
-    let mut push = |key: &str, value: &str| args.extend([key.into(), value.into()]);
-    push("--service", LocalHive::SERVICE);
-    push("--dns-server", &dns.to_string());
-    push("--advertise", &lab::ip(node.host).to_string());
-    push("--bind", "0.0.0.0");
-    push("--log-format", "text");
-    if let Ok(level) = std::env::var("HIVE_CHAOS_LOG") {
-        push("--log-level", &level);
-    }
-    args.extend(setting.hive_args.iter().chain(&node.hive_args).map(OsString::from));
-    let exe = Path::new(env!("CARGO_BIN_EXE_redis-hive"));
-    launch(node.host, exe, args, node.dir.join("hive.log"))
-}
-
-/// Starts a program in a node's namespace; it dies with this process.
-pub fn launch(host: u8, program: &Path, args: Vec<OsString>, log: PathBuf) -> io::Result<Process> {
-    let exe = Path::new(env!("CARGO_BIN_EXE_redis-hive"));
-    Process::start(exe, Path::new("ip"), lab::inside(host, program, args), log)
 }

@@ -17,6 +17,7 @@ mod mix;
 mod net;
 mod plan;
 mod planned;
+mod pods;
 mod quorum;
 mod relay;
 mod rng;

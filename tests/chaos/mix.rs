@@ -7,13 +7,13 @@ use redis_hive::cli::dev::dns::Fault;
 use super::hive::Part;
 use super::load::Amount;
 use super::net::Ports;
-use super::plan::{FEW, Means, Plan};
+use super::plan::{DRAIN, FEW, Means, Plan};
 use super::planned;
 use super::rng::Rng;
 use super::run::{Chaos, Done, LATER, Loss, SOON, Step};
 
 /// How long faults go on in one round.
-const ROUND_MS: u64 = 12_000;
+const ROUND_MS: u64 = 9_000;
 
 /// One round on a hive of its own; what happens follows from the seed alone.
 pub fn run(plan: &mut Plan, seed: u64) {
@@ -23,7 +23,7 @@ pub fn run(plan: &mut Plan, seed: u64) {
     }
     let mut rng = Rng::new(seed);
     let nodes = rng.between(3, if plan.long { 6 } else { 5 }) as usize;
-    let args = ["--drain-timeout".to_owned(), "2s".to_owned()];
+    let args = ["--drain-timeout".to_owned(), DRAIN.to_owned()];
     let means = Means { nodes, witness: false, args: &args, amount: FEW, seed };
     let Some(mut chaos) = plan.start(&name, means) else { return };
     chaos.rng = rng;
@@ -57,7 +57,7 @@ pub fn big_data_set(plan: &mut Plan) {
         run: fill_and_roll,
     };
     let amount = Amount { big_every: None, ..FEW };
-    plan.hive("200 MB", 3, &["--drain-timeout".into(), "2s".into()], amount, &[step]);
+    plan.hive("200 MB", 3, &["--drain-timeout".into(), DRAIN.into()], amount, &[step]);
 }
 
 fn fill_and_roll(c: &mut Chaos) -> Done {

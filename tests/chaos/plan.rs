@@ -26,6 +26,8 @@ pub const FEW: Amount = Amount {
     slow: 0,
 };
 
+/// Clients that stay make a stopping hive use its whole drain timeout.
+pub const DRAIN: &str = "1s";
 /// How often a step is done again that failed while the machine stood still.
 const AGAIN: u32 = 2;
 
@@ -71,12 +73,18 @@ pub fn run(server: &Path, dir: &Path) -> Score {
     if let Err(why) = super::history::self_check() {
         plan.count("the history's own check", &[why]);
     }
-    let short = drain(2);
-    plan.hive("crashes", 3, &short, FEW, &crash::STEPS);
-    plan.hive("standstills", 3, &short, FEW, &freeze::STEPS);
-    plan.hive("wires", 3, &short, FEW, &wires::STEPS);
-    plan.hive("planned changes", 3, &short, FEW, &planned::STEPS);
-    plan.hive("disasters", 3, &short, FEW, &crash::DISASTERS);
+    let args = ["--drain-timeout".to_owned(), DRAIN.to_owned()];
+    let mut three = |name: &str, steps: &[Step], more: &[Step]| {
+        plan.hive(name, 3, &args, FEW, steps);
+        if plan.long {
+            plan.hive(name, 3, &args, FEW, more);
+        }
+    };
+    three("crashes", &crash::STEPS, &crash::MORE);
+    three("standstills", &freeze::STEPS, &freeze::MORE);
+    three("wires", &wires::STEPS, &wires::MORE);
+    three("planned changes", &planned::STEPS, &planned::MORE);
+    three("disasters", &crash::DISASTERS, &[]);
     quorum::run(&mut plan);
     mix::run(&mut plan, seed);
     if plan.long {
@@ -88,11 +96,6 @@ pub fn run(server: &Path, dir: &Path) -> Score {
         }
     }
     plan.score
-}
-
-/// Clients that stay make a stopping hive use its whole drain timeout.
-fn drain(seconds: u32) -> Vec<String> {
-    vec!["--drain-timeout".into(), format!("{seconds}s")]
 }
 
 impl Plan<'_> {

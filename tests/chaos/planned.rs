@@ -7,20 +7,9 @@ use super::run::{Chaos, Done, LATER, Loss, SOON, Step};
 /// A pod has to have stopped within this time: the drain and some more.
 const STOP: Duration = Duration::from_secs(25);
 
-/// Each once.
-pub const STEPS: [Step; 4] = [
-    Step {
-        name: "the leader's pod is told to stop and replaced",
-        loss: Loss::None,
-        within: SOON,
-        run: leader,
-    },
-    Step {
-        name: "a follower's pod is told to stop and replaced",
-        loss: Loss::None,
-        within: SOON,
-        run: follower,
-    },
+/// Each once in every run.
+pub const STEPS: [Step; 3] = [
+    Step { name: "switchover, three times", loss: Loss::None, within: SOON, run: switchover },
     Step {
         name: "rolling replacement, a new empty pod before each old one goes",
         loss: Loss::None,
@@ -32,6 +21,22 @@ pub const STEPS: [Step; 4] = [
         loss: Loss::None,
         within: SOON,
         run: restart,
+    },
+];
+
+/// The same for long runs.
+pub const MORE: [Step; 2] = [
+    Step {
+        name: "the leader's pod is told to stop and replaced",
+        loss: Loss::None,
+        within: SOON,
+        run: leader,
+    },
+    Step {
+        name: "a follower's pod is told to stop and replaced",
+        loss: Loss::None,
+        within: SOON,
+        run: follower,
     },
 ];
 
@@ -54,6 +59,20 @@ fn ready(c: &Chaos, host: u8) -> Done {
             return Err(format!("the pod {host} is not ready after {LATER:?}"));
         }
         std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn switchover(c: &mut Chaos) -> Done {
+    for _ in 0..3 {
+        let before = c.ready()?;
+        let host = c.rng.pick(&c.hive.hosts());
+        c.hive.command(host, &["switchover"])?;
+        let after = c.ready()?;
+        if after.master == before.master {
+            return Err("the switchover was reported as done, and the master did not move".into());
+        }
+        c.wait(100, 300);
     }
     Ok(())
 }
