@@ -6,6 +6,8 @@ mod dns;
 mod status;
 #[path = "cli/stop.rs"]
 mod stop;
+#[path = "cli/witness.rs"]
+mod witness;
 
 use std::net::{IpAddr, TcpListener as StdListener};
 use std::path::PathBuf;

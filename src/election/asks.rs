@@ -156,6 +156,14 @@ impl Waiting {
                 _ => (Verdict::Done, told),
             });
         }
+        let same = led.filter(|led| led.epoch > self.from.epoch);
+        if let Some(led) = same {
+            let told = format!(
+                "the master did not move: {} leads with it since epoch {}",
+                led.leader, led.epoch
+            );
+            return Some((Verdict::Failed, told));
+        }
         (now.since(self.since) >= LIMIT)
             .then(|| (Verdict::Failed, String::from("nothing was heard of the request in time")))
     }

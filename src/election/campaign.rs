@@ -84,6 +84,15 @@ impl Core {
         of_last.next()?.successor.filter(|successor| *successor != self.set.me)
     }
 
+    /// 6.4: whoever was ordered to lead gets its time before anybody else claims.
+    fn awaits_successor(&self, now: Time) -> bool {
+        let Role::Candidate(candidate) = &self.role else { return false };
+        let Some(successor) = candidate.successor else { return false };
+        let state = self.peers.heard(successor, now).and_then(|peer| peer.state.as_ref());
+        let able = state.is_some_and(|state| state.redis_answers && !state.failed_promotion);
+        able && now.since(candidate.began) < self.set.election_timeout * 2
+    }
+
     /// The frame number that has to be heard for an answer to be one to this campaign.
     pub(super) fn asked_number(&self) -> u64 {
         match &self.role {
@@ -134,7 +143,7 @@ impl Core {
             return;
         }
         self.forgive();
-        if !self.pause_lets_claim(out) {
+        if self.awaits_successor(now) || !self.pause_lets_claim(out) {
             return;
         }
         if self.everybody_answered(now) {
@@ -266,18 +275,9 @@ impl Core {
     fn better_than(&self, own: &Standing) -> Option<Standing> {
         let Role::Candidate(candidate) = &self.role else { return None };
         let reach = self.reach();
-        let others: Vec<Standing> = self
-            .contenders()
-            .filter(|other| !candidate.left_out.contains_key(&other.node))
-            .collect();
-        // An order may be on its way: the successor that was named goes first.
-        let mut first =
-            others.clone().into_iter().filter(|other| Some(other.node) == candidate.successor);
-        if let Some(successor) = first.next() {
-            return Some(successor);
-        }
+        let others =
+            self.contenders().filter(|other| !candidate.left_out.contains_key(&other.node));
         let above = others
-            .into_iter()
             .filter(|other| rank(&reach, other, own, &self.set.ablation) == Ordering::Greater);
         above.max_by(|a, b| rank(&reach, a, b, &self.set.ablation))
     }
@@ -379,8 +379,8 @@ impl Core {
         if successor.is_some() || !leased || !self.master_may_write(leadership.master.addr) {
             self.note_resignation(resignation, now);
         }
-        if self.change().is_some() {
-            self.hold_after_order(&leadership);
+        if let Some(began) = self.change_began() {
+            self.hold_after_order(&leadership, began);
         }
         self.report(ReportKind::Resigned, leadership.epoch, why.clone(), out);
         if hold {

@@ -103,8 +103,9 @@ impl Core {
         if leader.change.is_some() {
             return conflict(String::from("a planned change is under way already"));
         }
-        if self.master_copy().is_none_or(|copy| copy.passport.role != RedisRole::Master) {
-            return conflict(String::from("the master does not answer"));
+        let master = self.master_copy().map(|copy| copy.passport.role);
+        if master != Some(RedisRole::Master) || !self.master_answers() {
+            return conflict(String::from("the master does not answer, or is busy with a script"));
         }
         let to = self.successor(to, asker).map_err(|why| (Verdict::Unfit, why))?;
         let Some((redis, run_id)) = self.redis_of(to) else {
@@ -135,6 +136,17 @@ impl Core {
         Ok(())
     }
 
+    /// Whether the master takes orders now.
+    fn master_answers(&self) -> bool {
+        if !self.is_regent() {
+            return self.local.answers;
+        }
+        self.watched.as_ref().is_some_and(|watched| {
+            let answered = watched.passport.map(|(_, at)| at);
+            !watched.gone && watched.silent_since.is_none() && answered == watched.heard
+        })
+    }
+
     fn redis_of(&self, node: NodeId) -> Option<(RedisAddr, RunId)> {
         if node == self.set.me {
             return Some((self.set.redis, self.local.run_id()?));
@@ -156,6 +168,11 @@ impl Core {
             Role::Leading(leader) => leader.change.as_mut(),
             _ => None,
         }
+    }
+
+    /// When the change under way began to hold clients.
+    pub(super) fn change_began(&self) -> Option<Time> {
+        self.change().map(|change| change.began)
     }
 
     /// Whether the change has told, or may have told, the master to be no master any more.
@@ -366,6 +383,13 @@ impl Core {
         let (to, asker) = (change.to, change.asker);
         change.step = Step::Undoing(Undoing { promote: demoted, resume, tried: None }, now);
         (change.order, change.outcome) = (None, None);
+        if !demoted {
+            // Sent behind whatever is still on its way; should it get lost, the pause ends by itself.
+            if resume {
+                self.order_master(RedisOrder::ResumeWrites, out);
+            }
+            self.end_change(out);
+        }
         let text = format!("the move to {to} is undone: {why}");
         self.report(ReportKind::Change, epoch, text.clone(), out);
         self.answer_asker(asker, Verdict::Failed, text, out);

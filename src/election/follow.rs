@@ -7,7 +7,7 @@ use core::cmp::Ordering;
 use core::time::Duration;
 
 use super::copies::same_history;
-use super::frame::{Order, State};
+use super::frame::{Order, Resignation, State};
 use super::hearing::Peer;
 use super::io::{Action, RedisView, ReportKind};
 use super::speak::age_ms;
@@ -290,9 +290,12 @@ impl Core {
         self.forwarded = leadership.epoch;
         self.renew_lease(out);
         let (epoch, Master { addr: master, run_id, .. }) = (leadership.epoch, leadership.master);
-        let route = match self.holds_for(&leadership) {
-            true => Route::Held { epoch, master, run_id },
-            false => Route::Forward { epoch, master, run_id },
+        let route = if self.holds_for(&leadership) {
+            Route::Held { epoch, master, run_id }
+        } else if self.change_demotes() {
+            Route::Hold
+        } else {
+            Route::Forward { epoch, master, run_id }
         };
         self.set_route(route, out);
     }
@@ -315,6 +318,15 @@ impl Core {
             return;
         };
         self.lease_from_order(from, &order);
+        // The order is its leader's resignation, whatever that one said a moment before.
+        let resignation = Resignation {
+            epoch: order.from.epoch,
+            leader: from,
+            incarnation: order.from.incarnation,
+            successor: Some(self.set.me),
+        };
+        let now = self.now();
+        self.note_resignation(resignation, now);
         if own.role == RedisRole::Replica {
             return self.promote_by(order, out);
         }

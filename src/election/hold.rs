@@ -75,12 +75,12 @@ impl Core {
     }
 
     /// The own change holds too; after its order the hold ends like any other.
-    pub(super) fn hold_after_order(&mut self, led: &Leadership) {
+    pub(super) fn hold_after_order(&mut self, led: &Leadership, since: Time) {
         self.holding = Some(Holding {
             leader: led.leader,
             incarnation: led.incarnation,
             epoch: led.epoch,
-            until: self.now() + LONGEST,
+            until: since + LONGEST,
             owes_answer: false,
         });
     }
@@ -93,11 +93,13 @@ impl Core {
                 && holding.epoch == leadership.epoch
                 && self.now() < holding.until
         });
-        told || self.change().is_some()
+        told || self.change_began().is_some_and(|began| self.now() < began + LONGEST)
     }
 
     /// When a hold ends.
     pub(super) fn next_of_hold(&self) -> Option<Time> {
-        self.holding.map(|holding| holding.until)
+        let own = self.change_began().map(|began| began + LONGEST);
+        let told = self.holding.map(|holding| holding.until);
+        own.into_iter().chain(told).filter(|at| *at > self.now()).min()
     }
 }

@@ -107,6 +107,9 @@ impl Core {
         }
         self.follow_replid();
         if self.change().is_some() {
+            if let Some(leadership) = self.leadership() {
+                self.open_route(leadership, out);
+            }
             return;
         }
         if self.paused() {

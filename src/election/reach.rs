@@ -78,7 +78,9 @@ impl Core {
             .peers
             .states(now)
             .filter_map(|(node, _, state)| state.redis.is_some_and(usable).then_some(node));
-        let own = (self.local.answers && !self.set.witness).then_some(self.set.me);
+        // A busy one is used all the same.
+        let there = self.local.passport.is_some() && self.local.silent_since.is_none();
+        let own = there.then_some(self.set.me);
         own.into_iter().chain(others).collect()
     }
 

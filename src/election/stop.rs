@@ -74,7 +74,15 @@ impl Core {
     /// Why the others need this hive's copy, if they do.
     fn needed(&self, leads: bool) -> Option<String> {
         let own = self.local.copy().filter(|copy| copy.state == CopyState::Complete)?;
-        if own.passport.keys == 0 || !self.local.answers {
+        if !self.local.answers {
+            return None;
+        }
+        // What was written a moment ago is in no passport yet.
+        let read = self.local.passport.map(|(_, read)| read);
+        if read <= self.stop.since {
+            return Some(String::from("looking at the own copy once more"));
+        }
+        if own.passport.keys == 0 {
             return None;
         }
         // Where several stop at a time the leader is the one that stays.

@@ -18,10 +18,12 @@ pub(super) struct Journal {
     master: Option<SocketAddr>,
     /// The newest change of leadership here.
     stands: Stands,
+    /// The master of the newest leadership, also after that has ended.
+    known: Option<SocketAddr>,
     /// When a step of a planned change was last reported.
     change: Option<Wall>,
-    /// A campaign was begun since this hive last had a leader.
-    campaigned: bool,
+    /// This hive has claimed or granted since it last had a leader.
+    elected: bool,
 }
 
 /// How this hive stands to the leadership.
@@ -41,11 +43,8 @@ impl Journal {
         log(report);
         let master = leadership.map(|leadership| socket(leadership.master.addr));
         match report.kind {
-            ReportKind::Claim
-            | ReportKind::Withdrawn
-            | ReportKind::Granted
-            | ReportKind::Warning => {}
-            ReportKind::Campaign => self.campaigned = true,
+            ReportKind::Campaign | ReportKind::Withdrawn | ReportKind::Warning => {}
+            ReportKind::Claim | ReportKind::Granted => self.elected = true,
             ReportKind::Change => self.change = Some(report.at),
             ReportKind::Paused => {
                 self.keep(report, if paused { "paused" } else { "resumed" }, self.master, None);
@@ -55,26 +54,34 @@ impl Journal {
                 self.keep(report, "resigned", None, None);
             }
             ReportKind::Leads { took_ms } => {
-                let kind = self.enter(report.at, Stands::Leads, "leads");
-                self.keep(report, kind, master, Some(took_ms));
+                let moved = self.moved(report.at, Stands::Leads, master);
+                self.keep(
+                    report,
+                    if moved { "switchover" } else { "leads" },
+                    master,
+                    Some(took_ms),
+                );
             }
             ReportKind::Follows { took_ms } => {
-                let kind = self.enter(report.at, Stands::Follows, "follows");
-                self.keep(report, kind, master, Some(took_ms));
+                let moved = self.moved(report.at, Stands::Follows, master);
+                let word = if moved { "switchover" } else { "follows" };
+                self.keep(report, word, master, Some(took_ms));
             }
         }
     }
 
-    /// A new leadership. It ends a planned change where nobody had to campaign for it: the successor
-    /// followed until it was ordered to lead, and who led had begun the change before it resigned.
-    fn enter(&mut self, at: Wall, now: Stands, otherwise: &'static str) -> &'static str {
+    /// A new leadership; whether a planned change ended with it. Then the master is another one and
+    /// nobody was elected: the successor followed until it was ordered to lead, and who led before
+    /// had begun the change and resigned.
+    fn moved(&mut self, at: Wall, now: Stands, master: Option<SocketAddr>) -> bool {
         let before = std::mem::replace(&mut self.stands, now);
+        let known = std::mem::replace(&mut self.known, master);
+        let elected = std::mem::take(&mut self.elected);
         let begun = self.change.take();
         let begun = begun.is_some_and(|begun| at.0.saturating_sub(begun.0) <= CHANGE_MAX_MS);
         let ordered = before == Stands::Follows && now == Stands::Leads;
         let handed_over = before == Stands::Resigned && begun;
-        let planned = !std::mem::take(&mut self.campaigned) && (ordered || handed_over);
-        if planned { "switchover" } else { otherwise }
+        known.is_some() && known != master && !elected && (ordered || handed_over)
     }
 
     fn keep(&mut self, report: &Report, kind: &str, to: Option<SocketAddr>, took_ms: Option<u64>) {
@@ -136,44 +143,60 @@ pub(super) fn socket(addr: RedisAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use super::ReportKind::*;
     use super::*;
-    use crate::election::Epoch;
+    use crate::election::{Epoch, Id, Incarnation, Master, NodeId};
 
-    /// The kinds kept of these reports, one a second.
-    fn kinds(reports: &[ReportKind]) -> Vec<String> {
+    /// What is kept of these reports, one a second, each with the master there is after it.
+    fn kinds(reports: &[(ReportKind, u8)]) -> Vec<String> {
         let mut journal = Journal::default();
-        for (at, kind) in (1..).zip(reports) {
-            let at = Wall(at * 1000);
+        for (at, (kind, master)) in (1..).zip(reports) {
+            let (at, ip) = (Wall(at * 1000), [10, 0, 0, *master].into());
             let report = Report { at, epoch: Epoch(1), kind: *kind, reason: String::new() };
-            journal.write(&report, None, true);
+            let (addr, none) = (RedisAddr::new(ip, 6379), Id::NONE);
+            let leadership = Leadership {
+                epoch: Epoch(1),
+                leader: NodeId::new(ip, 6390),
+                incarnation: Incarnation(1),
+                master: Master { addr, run_id: none, replid: none, root: none },
+            };
+            journal.write(&report, Some(leadership), true);
         }
         journal.transitions().into_iter().map(|transition| transition.kind).collect()
     }
 
-    const LEADS: ReportKind = ReportKind::Leads { took_ms: 1 };
-    const FOLLOWS: ReportKind = ReportKind::Follows { took_ms: 1 };
+    const LEADS: ReportKind = Leads { took_ms: 1 };
+    const FOLLOWS: ReportKind = Follows { took_ms: 1 };
 
     #[test]
     fn a_planned_change_ends_as_a_switchover_on_both_sides() {
-        use ReportKind::*;
-        assert_eq!(kinds(&[Campaign, FOLLOWS, LEADS]), ["follows", "switchover"]);
-        let old = [Campaign, LEADS, Change, Resigned, FOLLOWS];
+        let successor = [(Campaign, 0), (FOLLOWS, 1), (Campaign, 0), (LEADS, 2)];
+        assert_eq!(kinds(&successor), ["follows", "switchover"]);
+        let old = [(Claim, 0), (LEADS, 1), (Change, 1), (Resigned, 0), (Campaign, 0), (FOLLOWS, 2)];
         assert_eq!(kinds(&old), ["leads", "resigned", "switchover"]);
     }
 
     #[test]
     fn an_election_is_no_switchover() {
-        use ReportKind::*;
-        let failover = [Campaign, FOLLOWS, Change, Campaign, Claim, LEADS, LEADS, FOLLOWS];
-        assert_eq!(kinds(&failover), ["follows", "leads", "leads", "follows"]);
-        let undone = [LEADS, Change, Warning, Resigned, Campaign, FOLLOWS];
-        assert_eq!(kinds(&undone), ["leads", "resigned", "follows"]);
-        let long_ago = [&[LEADS, Change][..], &[Warning; 10], &[Resigned, FOLLOWS]].concat();
+        let successor = [(FOLLOWS, 1), (Campaign, 0), (Claim, 0), (LEADS, 2)];
+        assert_eq!(kinds(&successor), ["follows", "leads"]);
+        let lost = [(LEADS, 1), (Change, 1), (Resigned, 0), (Granted, 0), (FOLLOWS, 2)];
+        assert_eq!(kinds(&lost), ["leads", "resigned", "follows"]);
+        let healed = [(LEADS, 1), (Resigned, 0), (FOLLOWS, 2)];
+        assert_eq!(kinds(&healed), ["leads", "resigned", "follows"]);
+        let undone = [&[(LEADS, 1), (Change, 1)][..], &[(Warning, 1); 10]].concat();
+        let long_ago = [&undone[..], &[(Resigned, 0), (FOLLOWS, 2)]].concat();
         assert_eq!(kinds(&long_ago), ["leads", "resigned", "follows"]);
     }
 
+    /// A regent gives its leadership to the hive beside the master.
     #[test]
-    fn pause_mode_is_kept_and_changes_no_master() {
-        assert_eq!(kinds(&[ReportKind::Paused]), ["paused"]);
+    fn another_leader_of_the_same_master_is_no_switchover() {
+        assert_eq!(kinds(&[(FOLLOWS, 1), (LEADS, 1)]), ["follows", "leads"]);
+    }
+
+    #[test]
+    fn pause_mode_is_kept() {
+        assert_eq!(kinds(&[(FOLLOWS, 1), (Paused, 1)]), ["follows", "paused"]);
     }
 }

@@ -3,17 +3,18 @@
 use super::*;
 
 /// A hive alone with its Redis, and clients of both.
-struct Alone {
+pub struct Alone {
     _redis: Redis,
     hive: tokio::process::Child,
-    proxy: String,
+    pub peer: u16,
+    pub proxy: String,
     http: String,
     log: PathBuf,
 }
 
 impl Alone {
     /// Leads when this returns.
-    async fn start(flags: &[&str]) -> Alone {
+    pub async fn start(flags: &[&str]) -> Alone {
         let redis = Redis::start(&BOOT_FENCE).await;
         let [peer, proxy, http]: [u16; 3] = free_ports();
         let log = redis.dir.join("hive.log");
@@ -29,7 +30,7 @@ impl Alone {
             .spawn()
             .expect("it starts");
         let (proxy, http) = (format!("127.0.0.1:{proxy}"), format!("127.0.0.1:{http}"));
-        let alone = Alone { _redis: redis, hive, proxy, http, log };
+        let alone = Alone { _redis: redis, hive, peer, proxy, http, log };
         alone.until("leader", "it leads").await;
         alone
     }
@@ -55,7 +56,7 @@ impl Alone {
             status.expect("a status").redis.offset
         };
         let before = offset().await;
-        assert_eq!(self.client("SET key value\r\n").await, "+OK\r\n");
+        assert_eq!(client(&self.proxy, "SET key value\r\n").await, "+OK\r\n");
         let seen = async {
             while offset().await <= before {
                 sleep(Duration::from_millis(20)).await;
@@ -79,19 +80,19 @@ impl Alone {
     fn told(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
 
-    /// One command through the hive's proxy, and how its answer begins.
-    async fn client(&self, command: &str) -> String {
-        use tokio::io::AsyncReadExt;
-        let exchange = async {
-            let mut stream = TcpStream::connect(&self.proxy).await.expect("it takes clients");
-            stream.write_all(command.as_bytes()).await.expect("written");
-            let mut answer = vec![0; 64];
-            let len = stream.read(&mut answer).await.expect("an answer");
-            String::from_utf8_lossy(&answer[..len]).into_owned()
-        };
-        timeout(LONG, exchange).await.expect("in time")
-    }
+/// One command through a proxy, and how its answer begins.
+pub async fn client(proxy: &str, command: &str) -> String {
+    use tokio::io::AsyncReadExt;
+    let exchange = async {
+        let mut stream = TcpStream::connect(proxy).await.expect("it takes clients");
+        stream.write_all(command.as_bytes()).await.expect("written");
+        let mut answer = vec![0; 64];
+        let len = stream.read(&mut answer).await.expect("an answer");
+        String::from_utf8_lossy(&answer[..len]).into_owned()
+    };
+    timeout(LONG, exchange).await.expect("in time")
 }
 
 #[tokio::test]
@@ -101,7 +102,7 @@ async fn the_only_copy_stays_and_says_so_every_second_until_its_time_is_over() {
     alone.terminate();
     alone.until("stopping, and still here: ", "says why it stays").await;
     assert!(alone.status().await.contains("\"role\": \"draining\""));
-    assert!(alone.client("GET key\r\n").await.contains("value"), "it serves");
+    assert!(client(&alone.proxy, "GET key\r\n").await.contains("value"), "it serves");
     assert_eq!(alone.ends(LONG).await, Some(0), "{}", alone.told());
     let said = alone.told().matches("stopping, and still serving").count();
     assert!((2..=4).contains(&said), "said {said} times in 3 s:\n{}", alone.told());

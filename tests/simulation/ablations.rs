@@ -192,6 +192,26 @@ fn ablation_no_order_epoch_check() {
 }
 
 #[test]
+fn ablation_no_lease() {
+    let tune = |c: &mut Config| {
+        c.quorum = 2;
+        c.write_every = 8 * MS;
+    };
+    let ablate = |c: &mut Config| c.ablation.no_lease = true;
+    caught_in(3, tune, ablate, crate::executions_quorum::isolated_leader);
+}
+
+#[test]
+fn ablation_no_lease_of_a_sleeper() {
+    let tune = |c: &mut Config| {
+        c.quorum = 3;
+        c.write_every = 8 * MS;
+    };
+    let ablate = |c: &mut Config| c.ablation.no_lease = true;
+    caught_in(5, tune, ablate, crate::executions_quorum::sleeping_leader);
+}
+
+#[test]
 fn planted_grant_twice() {
     let mix = Mix { both_crash: 3, weather: 3, hive_crash: 1, ..NONE };
     caught(mix, dense, Ablation { grant_twice: true, ..Default::default() });

@@ -63,16 +63,19 @@ impl World {
     /// replica by now, or given up by an order.
     pub fn predecessor(&self, host: usize) -> Option<usize> {
         let addr = self.redis_addr(host);
-        let hive = self.hosts[host].hive.as_ref()?;
-        let recent = |order: &&Ordered| order.to == host && self.now - order.at < ORDERED;
+        // An order is void once somebody leads in its epoch or a later one.
+        let announced = &self.checks.announced;
+        let open = |order: &Ordered| announced.iter().all(|one| one.0 < order.epoch);
+        let recent =
+            |order: &&Ordered| order.to == host && self.now - order.at < ORDERED && open(order);
         let ordered = self.checks.orders.iter().rev().find(recent).map(|order| order.from);
-        let followed = hive.seen.leadership.map(|led| led.master.run_id);
         let at = |run: Id| self.hosts.iter().position(|there| there.redis.run_id == run);
         if let Some(run) = ordered {
             return at(run).filter(|old| *old != host);
         }
-        // A leader that makes its own Redis the master: the other one was made its replica first.
-        let old = at(followed?).filter(|old| *old != host)?;
+        // A regent that makes its own Redis the master: the other one was made its replica first.
+        let led = announced.last().filter(|one| one.1 == host)?;
+        let old = at(led.4).filter(|old| *old != host)?;
         let redis = &self.hosts[old].redis;
         (redis.alive && redis.upstream == Some(addr)).then_some(old)
     }
@@ -97,6 +100,13 @@ impl World {
             Route::Held { .. } => hive.held_since.or(Some(now)),
             _ => None,
         };
+        self.route_leased(host);
+    }
+
+    /// A route goes somewhere, and a lease, if one is needed, lets it.
+    pub fn route_leased(&mut self, host: usize) {
+        let now = self.now;
+        let Some(hive) = self.hosts[host].hive.as_ref() else { return };
         let route = match hive.route {
             Route::Forward { epoch, run_id, .. } if hive.leased(now) => Some((epoch, run_id)),
             _ => None,

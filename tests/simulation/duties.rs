@@ -12,7 +12,7 @@ impl World {
         let Some(hive) = self.hosts[host].hive.as_mut() else { return };
         // The boot-time clock of every host is virtual time: it runs through every sleep.
         hive.lease = until.map(|until| until.0);
-        self.check_two_routes(host);
+        self.route_leased(host);
     }
 
     /// `CONFIG SET min-replicas-to-write`, repeated until the run it is meant for has taken it.

@@ -198,7 +198,9 @@ fn x30_the_last_copy_stays_through_a_first_sync_of_a_minute() {
         w.start_writers();
         let wait = w.rng.between(0, 3 * SEC);
         let new = w.replace(A, wait).expect("there is room");
-        w.always(58 * SEC, "the last copy stays", |w| w.is_master(A) && !w.is_master(new));
+        let copied = |w: &World| w.hosts[new].redis.complete();
+        w.always(70 * SEC, "the last copy stays", |w| copied(w) || w.is_master(A));
+        assert!(copied(w), "it was copied");
         w.expect(15 * SEC, "the new one leads", |w| w.agreed() == Some(new) && w.hosts[A].gone);
         w.ends_whole(3 * SEC);
     });

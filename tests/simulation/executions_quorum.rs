@@ -48,6 +48,33 @@ fn a_healthy_quorum_holds_nobody() {
 }
 
 #[test]
+fn at_any_phase_of_the_heartbeats_a_quorum_holds_nobody() {
+    execution(5, three, |w| {
+        (0..5).for_each(|host| {
+            w.start_both(host);
+            w.moment(400 * MS);
+        });
+        w.expect(30 * SEC, "one leads", |w| w.agreed().is_some() && w.equal());
+        w.start_writers();
+        for _ in 0..8 {
+            // A hive that starts anew has another phase.
+            let again = w.rng.below(5);
+            if w.role(again) != Some(HiveRole::Leader) {
+                w.crash_hive(again);
+                w.moment(400 * MS);
+                w.start_hive(again);
+            }
+            w.expect(5 * SEC, "all follow", |w| w.agreed().is_some());
+            w.run_for(1_500 * MS);
+            let held = w.clients.held;
+            w.run_for(2 * SEC);
+            assert_eq!(w.clients.held, held, "clients were held without need");
+        }
+        w.ends_whole(2 * SEC);
+    });
+}
+
+#[test]
 fn a_switchover_with_a_quorum_loses_nothing() {
     execution(3, two, |w| {
         w.settled_together();

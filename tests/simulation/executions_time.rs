@@ -176,7 +176,8 @@ fn x34_every_loop_is_late_and_the_leader_vanishes() {
         assert_eq!(w.announcements(), before, "lateness alone moves nothing");
         w.moment(400 * MS);
         w.power_off(A);
-        w.expect(2 * SEC, "elected within 2 s", |w| w.announcements() > before);
+        // About 2 s; the tail of ten late turns in a row is longer.
+        w.expect(2_400 * MS, "elected within 2.4 s", |w| w.announcements() > before);
         w.ends_whole(5 * SEC);
     });
 }

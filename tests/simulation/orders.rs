@@ -69,6 +69,7 @@ impl World {
     fn save(&mut self, host: usize, life: u32, no: u32, at: usize) {
         if self.hosts[at].redis.is_master() {
             self.pause_writes(at, RESCUE_PAUSE);
+            self.hosts[at].redis.paused_to_save = true;
         }
         if let Some(order) = self.outstanding(host, life, no) {
             order.saved = true;
@@ -208,13 +209,13 @@ impl World {
         match order {
             RedisOrder::PauseWrites { ms } => self.pause_writes(at, Micros::from(ms) * MS),
             RedisOrder::ResumeWrites => self.resume_writes(at),
-            RedisOrder::Park => self.park(at),
-            RedisOrder::Rescue => {
-                self.park(at);
-                self.resume_writes(at);
-            }
+            RedisOrder::Park | RedisOrder::Rescue => self.park(at),
             RedisOrder::Follow(to) => self.follow(at, to),
             RedisOrder::Promote { first } => self.promote(at, first),
+        }
+        if self.hosts[at].redis.paused_to_save && !matches!(order, RedisOrder::PauseWrites { .. }) {
+            self.hosts[at].redis.paused_to_save = false;
+            self.resume_writes(at);
         }
         let replicas = self.replicas(at);
         Ok(self.hosts[at].redis.passport(self.now, replicas))

@@ -97,6 +97,8 @@ pub struct Redis {
     /// `CLIENT PAUSE ... WRITE`: until when, and what waits for its end.
     pub paused_until: Micros,
     pub postponed: Vec<Request>,
+    /// A save began that pause: the next order ends it.
+    pub paused_to_save: bool,
     /// `min-replicas-to-write`
     pub min_replicas: u32,
     pub version: Version,
@@ -130,6 +132,7 @@ impl Redis {
             waiting: Vec::new(),
             paused_until: 0,
             postponed: Vec::new(),
+            paused_to_save: false,
             min_replicas: 0,
             version: Version { major: 7, minor: 0, patch: 15 },
         }
