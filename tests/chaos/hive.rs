@@ -271,10 +271,33 @@ impl Hive {
         }
         match views.into_iter().collect::<Vec<_>>()[..] {
             [(epoch, Some(leader), Some(master))] if hosts.contains(&leader) => {
+                self.replicated(&hosts, master)?;
                 Ok(Agreed { epoch, leader, master })
             }
             _ => Err(seen.join("; ")),
         }
+    }
+
+    /// Whether every running Redis says itself that it is this master or is fed by it: hives may
+    /// not have noticed yet what was just done.
+    fn replicated(&mut self, hosts: &[u8], master: u8) -> Result<(), String> {
+        for host in hosts {
+            let running = self.nodes.get_mut(host).is_some_and(|n| n.redis.is_some());
+            if !running || !self.runs(*host, Part::Redis) {
+                continue;
+            }
+            let ask = |mut c: redis::Connection| {
+                redis::cmd("INFO").arg("replication").query::<String>(&mut c)
+            };
+            let info = self.redis(*host).and_then(ask).map_err(|e| format!("Redis {host}: {e}"))?;
+            let says = |line: &str| info.lines().any(|l| l.trim_end() == line);
+            let fed =
+                says(&format!("master_host:{}", lab::ip(master))) && says("master_link_status:up");
+            if if *host == master { !says("role:master") } else { !fed } {
+                return Err(format!("the Redis of {host} is not what the hives say"));
+            }
+        }
+        Ok(())
     }
 
     /// Waits until all agree and are current, and a write through every hive works. Tells how long

@@ -32,6 +32,38 @@ pub fn watched(host: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 78, host, 2)
 }
 
+/// How this process gets its namespaces.
+///
+/// # Errors
+///
+/// What is missing, in words.
+pub fn way() -> Result<&'static [&'static str], String> {
+    const WAYS: [&[&str]; 3] = [
+        &["unshare", "--net", "--mount"],
+        &["unshare", "--map-root-user", "--net", "--mount"],
+        &["sudo", "-n", "-E", "unshare", "--net", "--mount"],
+    ];
+    // The last thing that is needed and that a user namespace may forbid.
+    const PROBE: &str = "mount -t tmpfs none /run && mkdir /run/netns && ip netns add x && \
+                         ip netns exec x nft add table ip x";
+    for (tool, package) in TOOLS {
+        let mut probe = Command::new(tool);
+        probe.arg("--help").env("PATH", path()).stdout(Stdio::null()).stderr(Stdio::null());
+        if probe.status().is_err() {
+            return Err(format!("{tool} is missing: apt-get install {package}"));
+        }
+    }
+    let works = |way: &&&[&str]| {
+        let mut command = command(way);
+        command.args(["sh", "-c", PROBE]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|s| s.success())
+    };
+    WAYS.iter().find(works).copied().ok_or_else(|| {
+        "network namespaces need root, sudo without a password or user namespaces".to_owned()
+    })
+}
+
 /// Goes on in new namespaces: replaces this process by one that runs the same command there.
 /// Returns at once in that one.
 ///
@@ -42,41 +74,16 @@ pub fn enter() -> Result<(), String> {
     if std::env::var_os(INSIDE).is_some() {
         return prepare().map_err(|e| format!("prepare the namespaces: {e}"));
     }
-    for (tool, package) in TOOLS {
-        let mut probe = Command::new(tool);
-        probe.arg("--help").env("PATH", path()).stdout(Stdio::null()).stderr(Stdio::null());
-        if probe.status().is_err() {
-            return Err(format!("{tool} is missing: apt-get install {package}"));
-        }
-    }
-    let ways: [&[&str]; 3] = [
-        &["unshare", "--net", "--mount"],
-        &["unshare", "--map-root-user", "--net", "--mount"],
-        &["sudo", "-n", "-E", "unshare", "--net", "--mount"],
-    ];
-    let works = |way: &&&[&str]| {
-        // The last thing that is needed and that a user namespace may forbid.
-        let probe = "mount -t tmpfs none /run && mkdir /run/netns && ip netns add x && \
-                     ip netns exec x nft add table ip x";
-        let mut command = Command::new(way[0]);
-        command.args(&way[1..]).args(["sh", "-c", probe]).env("PATH", path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|s| s.success())
-    };
-    let Some(way) = ways.iter().find(works) else {
-        return Err(
-            "network namespaces need root, sudo without a password or user namespaces".into()
-        );
-    };
     let exe = std::env::current_exe().map_err(|e| e.to_string())?;
-    let mut command = Command::new(way[0]);
+    let mut command = command(way()?);
+    command.arg(exe).args(std::env::args_os().skip(1)).env(INSIDE, "1");
+    Err(command.exec().to_string())
+}
+
+fn command(way: &[&str]) -> Command {
+    let mut command = Command::new(way.first().copied().unwrap_or("unshare"));
+    command.args(way.get(1..).unwrap_or_default()).env("PATH", path());
     command
-        .args(&way[1..])
-        .arg(exe)
-        .args(std::env::args_os().skip(1))
-        .env(INSIDE, "1")
-        .env("PATH", path());
-    Err(format!("{}: {}", way.join(" "), command.exec()))
 }
 
 /// A folder in memory, so that a slow disk stops nobody; it goes with the process.

@@ -67,7 +67,7 @@ fn switchover(c: &mut Chaos) -> Done {
     for _ in 0..3 {
         let before = c.ready()?;
         let host = c.rng.pick(&c.hive.hosts());
-        c.hive.command(host, &["switchover"])?;
+        switch(c, host)?;
         let after = c.ready()?;
         if after.master == before.master {
             return Err("the switchover was reported as done, and the master did not move".into());
@@ -75,6 +75,17 @@ fn switchover(c: &mut Chaos) -> Done {
         c.wait(100, 300);
     }
     Ok(())
+}
+
+/// A follower that has not yet got a value of 1 MiB is refused; a moment later it has.
+fn switch(c: &mut Chaos, host: u8) -> Done {
+    let start = Instant::now();
+    loop {
+        match c.hive.command(host, &["switchover"]) {
+            Err(why) if why.contains("bytes behind") && start.elapsed() < SOON => c.wait(50, 100),
+            other => return other.map(|_| ()),
+        }
+    }
 }
 
 fn leader(c: &mut Chaos) -> Done {
