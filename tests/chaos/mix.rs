@@ -15,17 +15,23 @@ use super::run::{Chaos, Done, LATER, Loss, SOON, Step};
 /// How long faults go on in one round.
 const ROUND_MS: u64 = 9_000;
 
-/// One round on a hive of its own; what happens follows from the seed alone.
-pub fn run(plan: &mut Plan, seed: u64) {
+/// One round on a hive of its own; what happens follows from the seed alone. False if nobody asked
+/// for it.
+pub fn run(plan: &mut Plan, seed: u64) -> bool {
     let name = format!("mix {seed}");
-    if !plan.wanted(&name, "") {
-        return;
+    if plan.wanted(&name, "") {
+        go_round(plan, &name, seed);
+        return true;
     }
+    false
+}
+
+fn go_round(plan: &mut Plan, name: &str, seed: u64) {
     let mut rng = Rng::new(seed);
     let nodes = rng.between(3, if plan.long { 6 } else { 5 }) as usize;
     let args = ["--drain-timeout".to_owned(), DRAIN.to_owned()];
     let means = Means { nodes, witness: false, args: &args, amount: FEW, seed };
-    let Some(mut chaos) = plan.start(&name, means) else { return };
+    let Some(mut chaos) = plan.start(name, means) else { return };
     chaos.rng = rng;
     let step = Step { name: "a mix of faults", loss: Loss::Tail, within: LATER, run: round };
     let mut verdict = chaos.step(&step);
@@ -36,7 +42,7 @@ pub fn run(plan: &mut Plan, seed: u64) {
         return;
     }
     let wrong = verdict.wrong;
-    if !plan.count(&name, &wrong) {
+    if !plan.count(name, &wrong) {
         for fault in &chaos.faults {
             println!(
                 "     {:9.1} to {:9.1} ms: {}",

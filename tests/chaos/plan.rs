@@ -93,7 +93,9 @@ pub fn run(server: &Path, dir: &Path, lane: u64, seed: u64) -> Score {
     }
     let mut round = 1 + lane;
     while plan.long && Instant::now() < end {
-        mix::run(&mut plan, seed + round);
+        if !mix::run(&mut plan, seed + round) {
+            break;
+        }
         round += LANES;
     }
     plan.score

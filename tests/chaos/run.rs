@@ -47,8 +47,9 @@ const TAIL: u64 = 1_000_000;
 const MORE_MIB: u64 = 64;
 const MORE_FDS: u64 = 100;
 
-/// A machine that lets a sleeping thread wait for so long longer measures itself, not the hive.
-const STALL: Duration = Duration::from_millis(400);
+/// A machine that lets a sleeping thread wait for so long longer measures itself, not the hive: this
+/// and a heartbeat are most of a lease.
+const STALL: Duration = Duration::from_millis(250);
 
 /// What became of a step.
 pub struct Verdict {
