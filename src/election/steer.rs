@@ -46,9 +46,11 @@ impl Core {
         if self.change().is_some() || self.paused() {
             return None;
         }
-        if self.writes_paused && passport.role == RedisRole::Master {
-            let leads = self.leadership().is_some_and(|led| led.master.addr == self.set.redis);
-            return leads.then_some(RedisOrder::ResumeWrites);
+        // A pause holds the writes of clients, and at a replica the stream of its master.
+        let leads = self.leadership().is_some_and(|led| led.master.addr == self.set.redis);
+        let stream = passport.role == RedisRole::Replica && self.leadership().is_some();
+        if self.writes_paused && (leads || stream) {
+            return Some(RedisOrder::ResumeWrites);
         }
         match &self.role {
             // 4.9: a starting hive leaves its Redis as it is.
