@@ -148,6 +148,11 @@ impl Writer {
         });
     }
 
+    /// How many keys were acknowledged so far.
+    pub fn acked(&self) -> u64 {
+        self.acked.load(Ordering::Relaxed)
+    }
+
     /// Stops it and takes what it saw.
     #[track_caller]
     pub fn stop(mut self) -> Written {
@@ -162,6 +167,42 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Several writers, spread over the nodes' proxies; each moves on to the next one after an error.
+pub struct Crew(Vec<Writer>);
+
+impl Crew {
+    /// Starts `count` of them; their keys are `prefix:WRITER:N`.
+    #[track_caller]
+    pub fn start(hive: &Hive, prefix: &str, hosts: &[u8], count: usize) -> Self {
+        let writer = |id: usize| {
+            let mut addrs: Vec<_> = hosts.iter().map(|host| hive.proxy(*host)).collect();
+            addrs.rotate_left(id % hosts.len());
+            Writer::start(hive, &format!("{prefix}:{id}"), &addrs)
+        };
+        Self((0..count).map(writer).collect())
+    }
+
+    /// Waits until each of them has written that many further keys.
+    #[track_caller]
+    pub fn wait_for(&self, more: u64) {
+        self.0.iter().for_each(|writer| writer.wait_for(more));
+    }
+
+    /// Stops them. All their keys, how often they broke, and the longest pause of each, sorted.
+    #[track_caller]
+    pub fn stop(self) -> (Vec<String>, u64, Vec<Duration>) {
+        let (mut keys, mut errors, mut pauses) = (Vec::new(), 0, Vec::new());
+        for writer in self.0 {
+            let written = writer.stop();
+            keys.extend(written.acked);
+            errors += written.errors;
+            pauses.push(written.outage);
+        }
+        pauses.sort_unstable();
+        (keys, errors, pauses)
     }
 }
 

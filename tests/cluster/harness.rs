@@ -141,7 +141,11 @@ impl Hive {
             let leader: Ipv4Addr = status["leader"].as_str()?.parse().ok()?;
             let master: SocketAddr = status["master"].as_str()?.parse().ok()?;
             let role = status["role"].as_str()?;
-            if role != if leader == self.ip(*host) { "leader" } else { "follower" } {
+            let fits = match leader == self.ip(*host) {
+                true => role == "leader",
+                false => role == "follower" || role == "witness",
+            };
+            if !fits {
                 return None;
             }
             views.insert((status["epoch"].as_u64()?, leader, master.ip()));
@@ -230,6 +234,12 @@ impl Hive {
         let found = self.all_info(host)?;
         let found = found.lines().find_map(|l| l.strip_prefix(field)?.strip_prefix(':'))?;
         Some(found.trim_end().to_owned())
+    }
+
+    /// How many full copies each of these Redis servers has given away.
+    #[track_caller]
+    pub fn fulls(&self, hosts: &[u8]) -> Vec<u64> {
+        hosts.iter().map(|host| self.counter(*host, "sync_full")).collect()
     }
 
     fn all_info(&self, host: u8) -> Option<String> {

@@ -31,14 +31,14 @@ fn the_leaders_hive_dies_under_load() {
     let regency = hive.settle();
     assert_eq!(regency.master, before.master, "a living master stays master");
     assert_ne!(regency.leader, before.leader);
-    moved.wait_for(100);
-    undisturbed.iter().for_each(|w| w.wait_for(100));
-
+    // Within two seconds: then its regent would move the master.
+    moved.wait_for(10);
     hive.revive(before.leader, Part::Hive).expect("revive");
     wait_until("the leadership is back beside the master", SOON, || {
         let now = hive.agreed(&[1, 2, 3])?;
         (now.leader == before.leader && now.master == before.master).then_some(())
     });
+    moved.wait_for(100);
     undisturbed.iter().for_each(|w| w.wait_for(100));
 
     let mut keys = Vec::new();

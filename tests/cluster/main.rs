@@ -3,6 +3,7 @@
 //! `HIVE_TEST_REDIS_SERVER` names another server binary than the one in PATH. Where none is
 //! installed every test here is skipped loudly, and fails if `CI=true`.
 
+mod asks;
 mod bad_input;
 mod basics;
 mod clients;
@@ -11,6 +12,13 @@ mod dev;
 mod dns;
 mod frozen;
 mod harness;
+mod history;
 mod load;
 mod loss;
+mod pause;
+mod planned;
+mod quorum;
+mod repair;
+mod rescue;
+mod rolling;
 mod strangers;
