@@ -149,7 +149,7 @@ impl Core {
             return self.pursue_claim(out);
         }
         let waits = candidate.retry.is_some_and(|retry| now < retry);
-        if self.promise.is_some() || self.stopping || waits || !candidate.looked {
+        if self.promise.is_some() || waits || !candidate.looked {
             return;
         }
         // A leader that is heard and may not be followed yet is a leader all the same; so is one
@@ -344,10 +344,10 @@ impl Core {
             node: self.set.me,
             living: self.living().is_some(),
             last: self.failed_lately()
-                || self.stopping
                 || self.set.witness
                 || !self.local.answers
                 || self.own_load_stalled(),
+            stopping: self.stopping,
             copy: self.local.copy(),
             priority: self.set.priority,
             since,
@@ -365,7 +365,7 @@ impl Core {
         self.peers.reachable(now).filter_map(|(node, _, state)| {
             let holds = state.copy.is_some_and(|copy| copy.state != CopyState::Blank);
             let starting = state.role == super::HiveRole::Starting;
-            if !Core::leaderless(state) || state.stopping || (starting && !holds) {
+            if !Core::leaderless(state) || (starting && !holds) {
                 return None;
             }
             Some(standing_of(node, state))
@@ -422,7 +422,8 @@ fn standing_of(node: NodeId, state: &State) -> Standing {
     Standing {
         node,
         living: state.living.is_some(),
-        last: state.failed_promotion || state.stopping || state.witness || !state.redis_answers,
+        last: state.failed_promotion || state.witness || !state.redis_answers,
+        stopping: state.stopping,
         copy: state.copy,
         priority: state.priority,
         since: state.since.unwrap_or_default(),

@@ -316,6 +316,11 @@ impl Core {
         else {
             return;
         };
+        // Where the master stays (4.3) it must be one still: nobody has frozen anything.
+        let stays = order.master.run_id == order.from.master.run_id;
+        if stays && own.role != RedisRole::Master {
+            return;
+        }
         self.lease_from_order(from, &order);
         // The order is its leader's resignation, whatever that one said a moment before.
         let resignation = Resignation {
