@@ -4,6 +4,8 @@
 mod planned;
 #[path = "redis_driver/rescue.rs"]
 mod rescue;
+#[path = "redis_driver/resync.rs"]
+mod resync;
 mod support;
 #[path = "redis_driver/wishes.rs"]
 mod wishes;

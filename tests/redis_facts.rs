@@ -11,7 +11,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use planned::{
-    a_demoted_master_feeds_its_replicas_from_7_0_on,
+    a_master_pointed_at_a_successor_that_is_behind_loses_its_writes,
+    a_parked_master_feeds_its_replicas_from_7_0_on,
     a_pause_ends_by_itself_and_waiting_writers_learn_of_the_demotion,
     a_pause_holds_writes_and_neither_info_nor_replication,
     a_planned_change_loses_nothing_and_every_resync_is_partial,
@@ -63,7 +64,8 @@ on_every_server!(
     a_planned_change_loses_nothing_and_every_resync_is_partial,
     the_way_back_from_a_demotion_costs_nobody_anything,
     a_pause_ends_by_itself_and_waiting_writers_learn_of_the_demotion,
-    a_demoted_master_feeds_its_replicas_from_7_0_on,
+    a_parked_master_feeds_its_replicas_from_7_0_on,
+    a_master_pointed_at_a_successor_that_is_behind_loses_its_writes,
     a_shorter_pause_does_not_shorten_a_longer_one,
 );
 

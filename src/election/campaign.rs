@@ -9,7 +9,7 @@ use core::cmp::Ordering;
 use core::time::Duration;
 
 use super::copies::{Standing, rank};
-use super::frame::{Resignation, State};
+use super::frame::{Promise, Resignation, State};
 use super::io::{Action, ReportKind};
 use super::succession::Claiming;
 use super::types::{CopyState, Incarnation, NodeId, RedisRole, Route, Time, Wall};
@@ -84,13 +84,28 @@ impl Core {
         of_last.next()?.successor.filter(|successor| *successor != self.set.me)
     }
 
-    /// 6.4: whoever was ordered to lead gets its time before anybody else claims.
-    fn awaits_successor(&self, now: Time) -> bool {
-        let Role::Candidate(candidate) = &self.role else { return false };
-        let Some(successor) = candidate.successor else { return false };
+    /// 6.4: whoever was ordered to lead gets its time before anybody else claims, or is granted a
+    /// claim: the one this hive was told to hold for, or one that says so itself.
+    pub(super) fn awaited_successor(&self, now: Time) -> Option<NodeId> {
+        let Role::Candidate(candidate) = &self.role else { return None };
+        if now.since(candidate.began) >= self.set.election_timeout * 2 {
+            return None;
+        }
+        let says_so = self.peers.reachable(now).find(|(node, _, state)| {
+            let itself = state.promise.is_some_and(|promise| promise.to == *node);
+            itself && state.role == super::HiveRole::Candidate
+        });
+        let successor = candidate.successor.or(says_so.map(|(node, _, _)| node))?;
         let state = self.peers.heard(successor, now).and_then(|peer| peer.state.as_ref());
         let able = state.is_some_and(|state| state.redis_answers && !state.failed_promotion);
-        able && now.since(candidate.began) < self.set.election_timeout * 2
+        able.then_some(successor)
+    }
+
+    /// The claim that stands on an order, as it is stated to others.
+    pub(super) fn ordered_claim(&self) -> Option<Promise> {
+        let Role::Candidate(candidate) = &self.role else { return None };
+        let claiming = candidate.claim.as_ref().filter(|claiming| claiming.sent.is_none())?;
+        Some(Promise { epoch: claiming.claim.epoch, to: self.set.me })
     }
 
     /// The frame number that has to be heard for an answer to be one to this campaign.
@@ -134,7 +149,7 @@ impl Core {
             return self.pursue_claim(out);
         }
         let waits = candidate.retry.is_some_and(|retry| now < retry);
-        if self.promise.is_some() || self.stopping || waits || !candidate.looked {
+        if self.promise.is_some() || waits || !candidate.looked {
             return;
         }
         // A leader that is heard and may not be followed yet is a leader all the same; so is one
@@ -143,7 +158,7 @@ impl Core {
             return;
         }
         self.forgive();
-        if self.awaits_successor(now) || !self.pause_lets_claim(out) {
+        if self.awaited_successor(now).is_some() || !self.pause_lets_claim(out) {
             return;
         }
         if self.everybody_answered(now) {
@@ -329,10 +344,10 @@ impl Core {
             node: self.set.me,
             living: self.living().is_some(),
             last: self.failed_lately()
-                || self.stopping
                 || self.set.witness
                 || !self.local.answers
                 || self.own_load_stalled(),
+            stopping: self.stopping,
             copy: self.local.copy(),
             priority: self.set.priority,
             since,
@@ -350,7 +365,7 @@ impl Core {
         self.peers.reachable(now).filter_map(|(node, _, state)| {
             let holds = state.copy.is_some_and(|copy| copy.state != CopyState::Blank);
             let starting = state.role == super::HiveRole::Starting;
-            if !Core::leaderless(state) || state.stopping || (starting && !holds) {
+            if !Core::leaderless(state) || (starting && !holds) {
                 return None;
             }
             Some(standing_of(node, state))
@@ -407,7 +422,8 @@ fn standing_of(node: NodeId, state: &State) -> Standing {
     Standing {
         node,
         living: state.living.is_some(),
-        last: state.failed_promotion || state.stopping || state.witness || !state.redis_answers,
+        last: state.failed_promotion || state.witness || !state.redis_answers,
+        stopping: state.stopping,
         copy: state.copy,
         priority: state.priority,
         since: state.since.unwrap_or_default(),

@@ -62,7 +62,8 @@ enum Step {
     Pausing,
     /// The successor has to have this offset, since then.
     Nearing(u64, Time),
-    /// The master is being made the successor's replica.
+    /// The master is being parked. It is not pointed at the successor yet: should that one stand
+    /// still with a byte missing, the master would take a whole copy of what is older than its own.
     Demoting,
     /// The successor has to have the final offset, since then.
     Catching(u64, Time),
@@ -222,10 +223,7 @@ impl Core {
                 Step::Holding(missing) => self.hold_on(&missing, now, out),
                 Step::Pausing => self.paused_at(now, out),
                 Step::Nearing(offset, _) if self.successor_has(offset, now, out) => {
-                    let redis = self.change().map(|change| change.redis);
-                    if let Some(redis) = redis {
-                        self.order_master(RedisOrder::Follow(redis), out);
-                    }
+                    self.order_master(RedisOrder::Park, out);
                     self.change_to(Step::Demoting);
                 }
                 Step::Demoting => self.demoted_at(now),
@@ -346,6 +344,8 @@ impl Core {
         }
         if own {
             self.order = None;
+            self.writes_paused |= matches!(order, RedisOrder::PauseWrites { .. });
+            self.writes_paused &= order != RedisOrder::ResumeWrites;
         }
         out.push(Action::Redis { id, at, run_id: leadership.master.run_id, order });
     }
@@ -363,6 +363,10 @@ impl Core {
         let order = Order { epoch, from: leadership, master, lease_ms: self.lease_ms() };
         if to != self.set.me {
             self.send(to, Message::Order(order), out);
+        }
+        if self.is_regent() {
+            // Nobody else may be left to point it there. Both have every byte.
+            self.order_master(RedisOrder::Follow(redis), out);
         }
         let why = format!("hands the leadership to {to}, which has every byte");
         self.resign(why, Some(to), false, out);

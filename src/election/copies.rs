@@ -100,8 +100,10 @@ pub struct Standing {
     pub node: NodeId,
     /// Sees a living master (4.3).
     pub living: bool,
-    /// Cannot make a master now: failed lately, is stopping, a witness, or its Redis does not answer.
+    /// Cannot make a master now: failed lately, a witness, or its Redis does not answer.
     pub last: bool,
+    /// Was told to stop: leads only where its copy is better, and hands over then.
+    pub stopping: bool,
     /// Its copy.
     pub copy: Option<Copy>,
     /// `--priority`; 0 is the lowest.
@@ -131,6 +133,7 @@ pub fn rank(reach: &Reach, a: &Standing, b: &Standing, ablation: &Ablation) -> O
         })
         .then_with(|| b.last.cmp(&a.last))
         .then_with(data)
+        .then_with(|| b.stopping.cmp(&a.stopping))
         .then_with(|| version(b).cmp(&version(a)))
         .then_with(|| priority(b).cmp(&priority(a)))
         .then_with(|| b.since.cmp(&a.since))

@@ -288,7 +288,6 @@ impl Core {
             return self.set_route(Route::Hold, out);
         }
         self.forwarded = leadership.epoch;
-        self.renew_lease(out);
         let (epoch, Master { addr: master, run_id, .. }) = (leadership.epoch, leadership.master);
         let route = if self.holds_for(&leadership) {
             Route::Held { epoch, master, run_id }
@@ -317,6 +316,11 @@ impl Core {
         else {
             return;
         };
+        // Where the master stays (4.3) it must be one still: nobody has frozen anything.
+        let stays = order.master.run_id == order.from.master.run_id;
+        if stays && own.role != RedisRole::Master {
+            return;
+        }
         self.lease_from_order(from, &order);
         // The order is its leader's resignation, whatever that one said a moment before.
         let resignation = Resignation {

@@ -75,7 +75,7 @@ pub struct State {
     pub follows: Option<Following>,
     /// Its election timestamp, while it has no leader.
     pub since: Option<Wall>,
-    /// The claim it has promised not to disturb.
+    /// The claim it has promised not to disturb; its own, where it was ordered to lead.
     pub promise: Option<Promise>,
     /// The living master it sees (4.3), while it has no leader.
     pub living: Option<Living>,

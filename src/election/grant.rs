@@ -63,6 +63,9 @@ impl Core {
         }
         let state = self.peers.heard(from, now).and_then(|peer| peer.state.as_ref());
         let Some(state) = state else { return Err(DenialReason::NotReady) };
+        if let Some(successor) = self.awaited_successor(now).filter(|node| *node != from) {
+            return Err(DenialReason::Better(successor));
+        }
         // 8: somebody may still lead by this hive's consent.
         if self.may_vote_at(from).is_some() {
             return Err(DenialReason::NotReady);
@@ -101,7 +104,8 @@ impl Core {
         let claimer = Standing {
             node: from,
             living: claim.living.is_some(),
-            last: state.failed_promotion || state.stopping,
+            last: state.failed_promotion,
+            stopping: state.stopping,
             copy: claim.copy,
             priority: state.priority,
             since: claim.since,
@@ -140,7 +144,7 @@ impl Core {
         let coming = own.copy.is_some_and(|copy| copy.state == CopyState::Coming) && !own.last;
         let bare = |copy: Option<Copy>| copy.is_none_or(|copy| copy.state == CopyState::Blank);
         let equals = bare(own.copy) && bare(claimer.copy) && !claimer.living && !own.last;
-        if better && (able || coming || equals) && !self.stopping {
+        if better && (able || coming || equals) {
             return Err(DenialReason::Better(self.set.me));
         }
         Ok(())
@@ -227,7 +231,7 @@ impl Core {
         let Some(promise) = &self.promise else { return };
         let (epoch, to) = (promise.epoch, promise.to);
         self.note_granted(to);
-        let copy = self.local.copy().filter(|_| self.local.answers && !self.stopping);
+        let copy = self.local.copy().filter(|_| self.local.answers);
         self.send(to, Message::Grant(Grant { epoch, copy }), out);
     }
 

@@ -224,7 +224,6 @@ impl Core {
             let fit = Core::leaderless(state)
                 && state.role == super::HiveRole::Candidate
                 && state.redis_answers
-                && !state.stopping
                 && !state.failed_promotion;
             let young = self.peers.echo(state).is_some_and(|echo| echo >= leader.first);
             // Its own leader's link up to this master: it can only be behind.

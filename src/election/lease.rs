@@ -28,6 +28,10 @@ pub(super) struct Lease {
     until: Time,
     /// What the proxies were told last.
     said: Option<Time>,
+    /// The end that was last stated to others.
+    spoken: Time,
+    /// The route that all threads must have first.
+    after: u64,
     /// The last frame of a leader: which, and when.
     led: BTreeMap<NodeId, (Incarnation, super::Epoch, Time)>,
     /// The last grant: to whom, and when.
@@ -207,11 +211,17 @@ impl Core {
             return;
         }
         self.refresh_lease();
-        let said = if self.set.ablation.no_lease { Time(u64::MAX >> 1) } else { self.lease.until };
+        let until = if self.routed < self.lease.after { Time(0) } else { self.lease.until };
+        let said = if self.set.ablation.no_lease { Time(u64::MAX >> 1) } else { until };
         if self.lease.said != Some(said) {
             self.lease.said = Some(said);
             out.push(Action::Lease(Some(said)));
         }
+    }
+
+    /// Nothing is passed on before all threads have the route with this number.
+    pub(super) fn lease_after(&mut self, route_id: u64) {
+        self.lease.after = route_id;
     }
 
     fn refresh_lease(&mut self) {
@@ -265,6 +275,18 @@ impl Core {
             Some(sent + Duration::from_millis(rest.into()))
         });
         stated.max()
+    }
+
+    /// Whether the lease has grown by so much that the followers should hear of it now: theirs is as
+    /// old as the newest frame they have heard.
+    pub(super) fn lease_is_news(&self) -> bool {
+        let leads = matches!(self.role, Role::Leading(_)) && self.needs_quorum();
+        leads && self.lease.until > self.lease.spoken + self.set.heartbeat / 2
+    }
+
+    /// A frame states the lease as it is.
+    pub(super) fn lease_spoken(&mut self) {
+        self.lease.spoken = self.lease.until;
     }
 
     /// What is left of the lease, for frames.

@@ -182,7 +182,7 @@ pub struct Core {
     pause: Option<Pause>,
     pause_told: bool,
     lease: Lease,
-    /// The own Redis was told to keep its writers waiting (8).
+    /// The own Redis was told to keep its writers waiting (6, 8).
     writes_paused: bool,
     reach_timer: ReachTimer,
     min_replicas_said: Option<(RunId, u32)>,

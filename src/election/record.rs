@@ -104,6 +104,7 @@ impl Core {
     fn lose_redis(&mut self) {
         self.local.lost();
         self.order = None;
+        self.writes_paused = false;
         self.overruled = false;
     }
 
@@ -155,7 +156,8 @@ impl Core {
             (RedisOrder::Rescue, Err(_)) => {
                 self.rescued = self.local.passport.map(|(p, _)| (p.run_id, p.offset));
             }
-            (RedisOrder::ResumeWrites, Ok(_)) => self.writes_paused = false,
+            // One that is refused is not repeated for ever: the pause ends by itself.
+            (RedisOrder::ResumeWrites, _) => self.writes_paused = false,
             _ => {}
         }
         if let RedisOrder::Promote { .. } = done.order {

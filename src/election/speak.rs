@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::frame::{FactSheet, Following, Frame, LeaderNews, Message, Promise, Resignation, State};
 use super::io::Action;
-use super::types::{Leadership, NodeId, Time};
+use super::types::{HiveRole, Leadership, NodeId, Time};
 use super::{Core, Role};
 
 /// At most so many items of one kind are passed on.
@@ -23,7 +23,9 @@ impl Core {
         let state = self.state();
         let steady = steady(&state);
         let changed = self.said.as_ref() != Some(&steady);
-        if changed || self.answer_due || now.since(self.said_at) >= self.set.heartbeat {
+        let beat = now.since(self.said_at) >= self.set.heartbeat;
+        if changed || self.answer_due || beat || self.lease_is_news() {
+            self.lease_spoken();
             (self.said, self.said_at, self.answer_due) = (Some(steady), now, false);
             let frame = self.frame(Message::State(Box::new(state)));
             out.push(Action::Broadcast(frame));
@@ -55,7 +57,7 @@ impl Core {
             role: self.hive_role(),
             start_age_ms: now.since(self.started).as_millis() as u64,
             stopping: self.stopping,
-            asks: candidate.map_or(self.starting_asks(now), |candidate| candidate.asking),
+            asks: candidate.map_or(self.asks_unprompted(now), |candidate| candidate.asking),
             witness: self.set.witness,
             priority: self.set.priority,
             failed_promotion: self.failed_lately(),
@@ -64,7 +66,7 @@ impl Core {
             redis_answers: self.local.answers,
             follows: self.follows(now),
             since: candidate.map(|candidate| candidate.since),
-            promise: self.promise.as_ref().map(|p| Promise { epoch: p.epoch, to: p.to }),
+            promise: self.stated_promise(),
             living: if leaderless && self.look_is_ready() { self.living() } else { None },
             resignations: self.fresh_resignations(now),
             leaders: self.leaders_heard(now),
@@ -76,11 +78,22 @@ impl Core {
         }
     }
 
+    /// The claim that is not to be disturbed: another's, or the own one that stands on an order.
+    fn stated_promise(&self) -> Option<Promise> {
+        let given = self.promise.as_ref().map(|p| Promise { epoch: p.epoch, to: p.to });
+        given.or(self.ordered_claim())
+    }
+
     /// A starting hive asks once, and with every heartbeat: an answer to an answer would never end.
-    fn starting_asks(&self, now: Time) -> bool {
+    /// So does a leader whose lease stands on the answers.
+    fn asks_unprompted(&self, now: Time) -> bool {
         let first = self.number < self.woke_number;
         let beat = now.since(self.said_at) >= self.set.heartbeat;
-        matches!(self.role, Role::Starting) && (first || beat)
+        match self.role {
+            Role::Starting => first || beat,
+            Role::Leading(_) => beat && self.needs_quorum(),
+            Role::Candidate(_) | Role::Following(_) => false,
+        }
     }
 
     /// Whether this hive could not promote its Redis lately (2.6).
@@ -172,6 +185,7 @@ pub(super) fn age_ms(now: Time, at: Time) -> u32 {
 fn steady(state: &State) -> State {
     let mut steady = state.clone();
     steady.start_age_ms = 0;
+    steady.asks &= steady.role != HiveRole::Leader;
     steady.hears.iter_mut().for_each(|heard| heard.number = 0);
     steady.leaders.iter_mut().for_each(|news| news.age_ms = 0);
     if let Some(follows) = &mut steady.follows {

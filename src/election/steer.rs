@@ -46,9 +46,11 @@ impl Core {
         if self.change().is_some() || self.paused() {
             return None;
         }
-        if self.writes_paused && passport.role == RedisRole::Master {
-            let leads = self.leadership().is_some_and(|led| led.master.addr == self.set.redis);
-            return leads.then_some(RedisOrder::ResumeWrites);
+        // A pause holds the writes of clients, and at a replica the stream of its master.
+        let leads = self.leadership().is_some_and(|led| led.master.addr == self.set.redis);
+        let stream = passport.role == RedisRole::Replica && self.leadership().is_some();
+        if self.writes_paused && (leads || stream) {
+            return Some(RedisOrder::ResumeWrites);
         }
         match &self.role {
             // 4.9: a starting hive leaves its Redis as it is.
@@ -151,7 +153,13 @@ impl Core {
     pub(super) fn set_route(&mut self, route: Route, out: &mut Vec<Action>) {
         if self.route != route || self.route_id == 0 {
             self.route_id += 1;
+            if route.run_id() != self.route.run_id() {
+                // The lease of one master is none for the clients of another: it begins when the
+                // last thread has this route.
+                self.lease_after(self.route_id);
+            }
             self.route = route.clone();
+            self.renew_lease(out);
             out.push(Action::Route { id: self.route_id, route });
         }
     }

@@ -74,12 +74,9 @@ impl Core {
     /// Why the others need this hive's copy, if they do.
     fn needed(&self, leads: bool) -> Option<String> {
         let own = self.local.copy().filter(|copy| copy.state == CopyState::Complete)?;
-        if !self.local.answers {
-            return None;
-        }
-        // What was written a moment ago is in no passport yet.
+        // What was written a moment ago is in no passport yet. One that hangs keeps what it has.
         let read = self.local.passport.map(|(_, read)| read);
-        if read <= self.stop.since {
+        if self.local.answers && read <= self.stop.since {
             return Some(String::from("looking at the own copy once more"));
         }
         if own.passport.keys == 0 {
@@ -94,10 +91,12 @@ impl Core {
 
     /// Whether another hive in reach holds a current copy; for the leader only those count that stay.
     fn holder_elsewhere(&self, leads: bool) -> bool {
-        self.peers.reachable(self.now()).any(|(_, _, state)| {
+        self.peers.reachable(self.now()).any(|(_, peer, state)| {
+            // Who has been silent since may be gone.
+            let heard = self.stop.since.is_some_and(|since| peer.received > since);
             let current = state.copy.is_some_and(|copy| copy.current);
             let stays = !state.stopping || (!leads && state.role == super::HiveRole::Leader);
-            current && stays && state.redis_answers
+            heard && current && stays && state.redis_answers
         })
     }
 

@@ -350,6 +350,16 @@ pub enum Route {
     },
 }
 
+impl Route {
+    /// The run of the master it leads to.
+    pub fn run_id(&self) -> Option<RunId> {
+        match self {
+            Route::Forward { run_id, .. } | Route::Held { run_id, .. } => Some(*run_id),
+            Route::Hold | Route::Refuse { .. } => None,
+        }
+    }
+}
+
 /// Settings the core decides with. Validated where flags are read.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -96,7 +96,7 @@ impl Keeper {
     fn take(&mut self, command: Command) -> bool {
         match command {
             Command::Order(job) => {
-                self.saving = None;
+                self.drop_saving();
                 self.job = Some(job);
                 true
             }

@@ -1,5 +1,6 @@
 //! Reads what one `INFO` says. Strict: a field that is missing or no number is an error, never a
-//! default, because an invented offset or key count would enter an election.
+//! default, because an invented offset or key count would enter an election. Only what decides
+//! nothing may be missing.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -7,11 +8,15 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::connection::short;
 use crate::election::{Id, Passport, RedisAddr, RedisRole, Version};
 
 /// The oldest version that is of use: `CLIENT PAUSE … WRITE`, `repl-diskless-load` and
 /// `rdb-del-sync-files` are all there.
 pub const OLDEST: Version = Version { major: 6, minor: 2, patch: 0 };
+
+/// Replicas that are read of one `INFO`.
+const ATTACHED: usize = 64;
 
 /// One `INFO`, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +34,23 @@ pub struct Info {
     pub saves_ok: bool,
     /// `rdb_changes_since_last_save`
     pub changes: u64,
+    /// `used_memory`, bytes.
+    pub used_memory: u64,
+    /// `maxmemory`, bytes; 0: no limit.
+    pub maxmemory: u64,
+    /// The replicas that announced a port, at most 64 of them.
+    pub attached: Vec<Attached>,
+}
+
+/// A replica as its master lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// `ip:port`, as it calls itself.
+    pub name: String,
+    /// `state=online`: its copy was sent.
+    pub online: bool,
+    /// The offset it acknowledged last; 0 until it has loaded its copy.
+    pub acknowledged: u64,
 }
 
 /// Why an `INFO` could not be read.
@@ -100,7 +122,10 @@ impl Info {
             valkey: valkey.is_some(),
             uptime: Duration::from_secs(fields.number("uptime_in_seconds")?),
             saves_ok: ok("rdb_last_bgsave_status") && ok("aof_last_write_status"),
-            changes: fields.number("rdb_changes_since_last_save")?,
+            changes: fields.told("rdb_changes_since_last_save")?,
+            used_memory: fields.told("used_memory")?,
+            maxmemory: fields.told("maxmemory")?,
+            attached: fields.attached(),
         })
     }
 }
@@ -122,6 +147,11 @@ impl<'a> Fields<'a> {
 
     fn number<T: FromStr>(&self, name: &'static str) -> Result<T, InfoError> {
         self.text(name)?.parse().map_err(|_| InfoError::Invalid(name))
+    }
+
+    /// A number that decides nothing: 0 where it is not stated.
+    fn told(&self, name: &'static str) -> Result<u64, InfoError> {
+        if self.find(name).is_some() { self.number(name) } else { Ok(0) }
     }
 
     fn flag(&self, name: &'static str) -> Result<bool, InfoError> {
@@ -150,21 +180,41 @@ impl<'a> Fields<'a> {
         Ok(host.parse::<IpAddr>().ok().map(|ip| RedisAddr::new(ip, port)))
     }
 
+    /// The lines `slaveN:ip=…,port=…,state=…,offset=…,lag=…`. One that cannot be read is none: they
+    /// decide nothing. Port 0 is no replica, but somebody who takes a copy.
+    fn attached(&self) -> Vec<Attached> {
+        let read = |value: &str| {
+            let part = |name: &str| {
+                let mut parts = value.split(',').filter_map(|part| part.split_once('='));
+                parts.find(|(found, _)| *found == name).map(|(_, value)| value)
+            };
+            let port = part("port").filter(|port| *port != "0")?;
+            Some(Attached {
+                name: short(&format!("{}:{port}", part("ip")?)),
+                online: part("state")? == "online",
+                acknowledged: part("offset")?.parse().ok()?,
+            })
+        };
+        let lines = self.pairs().filter(|(field, _)| numbered(field, "slave"));
+        lines.filter_map(|(_, value)| read(value.trim_end())).take(ATTACHED).collect()
+    }
+
     /// Adds up `dbN:keys=K,…`; no such line means no keys.
     fn keys(&self) -> Result<u64, InfoError> {
-        let number = |field: &str| {
-            field
-                .strip_prefix("db")
-                .is_some_and(|n| !n.is_empty() && n.bytes().all(|digit| digit.is_ascii_digit()))
-        };
         let mut sum: u64 = 0;
-        for (_, value) in self.pairs().filter(|(field, _)| number(field)) {
+        for (_, value) in self.pairs().filter(|(field, _)| numbered(field, "db")) {
             let keys = value.strip_prefix("keys=").and_then(|rest| rest.split(',').next());
             let keys = keys.and_then(|text| text.trim_end().parse::<u64>().ok());
             sum = sum.saturating_add(keys.ok_or(InfoError::Invalid("keys of a database"))?);
         }
         Ok(sum)
     }
+}
+
+/// Whether a field has this name with a number behind it.
+fn numbered(field: &str, name: &str) -> bool {
+    let number = field.strip_prefix(name);
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// Reads `7.0.15`; what follows the patch's digits (`-rc1`) is ignored, a missing patch is 0.
@@ -189,7 +239,7 @@ mod tests {
 
     const REPLICA: &str = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n\
         run_id:1111111111111111111111111111111111111111\r\nuptime_in_seconds:7\r\n\
-        # Memory\r\nused_memory_dataset:4096\r\n# Persistence\r\nloading:0\r\nasync_loading:0\r\n\
+        # Memory\r\nused_memory:9000\r\nused_memory_dataset:4096\r\nmaxmemory:0\r\n# Persistence\r\nloading:0\r\nasync_loading:0\r\n\
         rdb_changes_since_last_save:3\r\nrdb_last_bgsave_status:ok\r\naof_last_write_status:ok\r\n# Replication\r\nrole:slave\r\n\
         master_host:10.0.0.9\r\nmaster_port:6379\r\nmaster_link_status:up\r\n\
         master_sync_in_progress:0\r\nslave_repl_offset:17\r\nconnected_slaves:0\r\n\
@@ -249,7 +299,6 @@ mod tests {
             "master_port",
             "connected_slaves",
             "uptime_in_seconds",
-            "rdb_changes_since_last_save",
         ] {
             let error = Info::parse(&without(&format!("{name}:"))).expect_err(name);
             assert_eq!(error, InfoError::Missing(name));
@@ -265,6 +314,19 @@ mod tests {
             assert_eq!(Info::parse(&with(name, value)), Err(InfoError::Invalid(name)));
         }
         assert!(Info::parse(&with("db3", "keys=x,expires=0")).is_err());
+    }
+
+    #[test]
+    fn replicas_are_read_as_far_as_they_can_be() {
+        let text = without("nothing")
+            + "slave0:ip=10.0.0.2,port=6379,state=online,offset=17,lag=0\r\n\
+               slave1:ip=10.0.0.3,port=0,state=send_bulk,offset=0,lag=0\r\n\
+               slave2:ip=10.0.0.4,port=6379,state=wait_bgsave,offset=0,lag=0\r\n\
+               slave3:nonsense\r\n";
+        let attached = Info::parse(&text).expect("readable").attached;
+        let read: Vec<_> =
+            attached.iter().map(|it| (it.name.as_str(), it.online, it.acknowledged)).collect();
+        assert_eq!(read, [("10.0.0.2:6379", true, 17), ("10.0.0.4:6379", false, 0)]);
     }
 
     #[test]

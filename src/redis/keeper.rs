@@ -2,6 +2,7 @@
 //! every heartbeat. The loop never waits for Redis without hearing its commands.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::connection::{Answer, Dialer, Link};
 use super::contact::{BoxFuture, Contact, ask, contact, view_of};
 use super::info::Info;
 use super::rescue::Saving;
+use super::resync::Resync;
 use super::settings::MISCONF;
 use super::shelf::Shelf;
 use super::wishes::MinReplicas;
@@ -93,6 +95,9 @@ pub(super) struct Keeper {
     pub saving: Option<Saving>,
     /// A save has paused the writes of this Redis.
     pub paused_here: bool,
+    /// Full resyncs that have not come to their end, and what is said of them.
+    pub resync: Resync,
+    pub trouble: Option<String>,
     pub view: Option<RedisView>,
     /// The last passport, which tells what a silent or busy Redis was.
     pub passport: Option<Passport>,
@@ -127,6 +132,8 @@ impl Keeper {
             shelf: None,
             saving: None,
             paused_here: false,
+            resync: Resync::default(),
+            trouble: None,
             view: None,
             passport: None,
             met: None,
@@ -150,9 +157,8 @@ impl Keeper {
             let saved = saved.map(|saving| saving.finished.clone());
             let end = async {
                 tokio::select! {
-                    Some(()) = async { Some(link.as_ref()?.ended().await) } => {}
-                    Some(()) = async { Some(saved.as_ref()?.cancelled().await) } => {}
-                    else => std::future::pending().await,
+                    () = settled(link.as_deref().map(Link::ended)) => {}
+                    () = settled(saved.as_ref().map(CancellationToken::cancelled)) => {}
                 }
             };
             // However the wait ends, the next turn follows.
@@ -250,6 +256,9 @@ impl Keeper {
         let (view, info, problem) = view_of(&answer);
         let saves_ok = info.as_ref().is_none_or(|info| info.saves_ok);
         let misconf = !saves_ok && self.persistent();
+        if let Some(info) = &info {
+            self.watch_resyncs(info).await;
+        }
         let problem = problem.map(|problem| format!("{}: {problem}", self.dialer.endpoint));
         self.problem(problem.or_else(|| misconf.then(|| MISCONF.to_owned())));
         match info {
@@ -306,7 +315,7 @@ impl Keeper {
     }
 
     pub async fn fail_job(&mut self, error: OrderError) {
-        self.saving = None;
+        self.drop_saving();
         if let Some(job) = self.job.take() {
             self.send(Input::Done { id: job.id, outcome: Err(error) }).await;
         }
@@ -336,7 +345,15 @@ impl Keeper {
 
     fn problem(&mut self, problem: Option<String>) {
         if let Charge::Local(_) = self.charge {
-            self.board.problems(Vec::from_iter(problem));
+            self.board.problems(problem.into_iter().chain(self.trouble.clone()).collect());
         }
+    }
+}
+
+/// Waits for this if it is there, else for ever.
+async fn settled(what: Option<impl Future<Output = ()>>) {
+    match what {
+        Some(what) => what.await,
+        None => std::future::pending().await,
     }
 }

@@ -11,9 +11,11 @@ mod copy;
 mod fence;
 mod info;
 mod keeper;
+mod mend;
 mod orders;
 mod remote;
 mod rescue;
+mod resync;
 mod settings;
 mod shelf;
 mod tended;
@@ -31,7 +33,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use connection::Endpoint;
-pub use info::{Info, InfoError, OLDEST};
+pub use info::{Attached, Info, InfoError, OLDEST};
 pub use settings::{BootFence, Facts};
 
 use crate::election::{Input, Master, NodeId, OrderError, RedisAddr, RedisOrder, RunId, Target};

@@ -177,7 +177,7 @@ impl Keeper {
     }
 
     async fn end(&mut self, job: Job, outcome: Result<Passport, OrderError>) -> Step {
-        self.saving = None;
+        self.drop_saving();
         self.send(Input::Done { id: job.id, outcome }).await;
         Step::Ended
     }

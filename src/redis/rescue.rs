@@ -92,19 +92,30 @@ impl Keeper {
             self.extend_job();
             return Some(self.heartbeat);
         }
-        let outcome = match saving.outcome.take() {
-            Some(outcome) => outcome.await.unwrap_or_else(|_| Err("it was given up".to_owned())),
-            // It was told before; Redis was busy when it was to be parked.
-            None => return None,
-        };
-        match outcome {
+        self.tell_saved();
+        None
+    }
+
+    /// Tells how a save ended, once.
+    fn tell_saved(&mut self) {
+        let ended = self.saving.as_mut().filter(|saving| !saving.goes_on());
+        let Some(mut outcome) = ended.and_then(|saving| saving.outcome.take()) else { return };
+        match outcome.try_recv().unwrap_or_else(|_| Err("it was given up".to_owned())) {
             Ok(file) => self.board.rescued(file),
             Err(reason) => self.board.warn(format!(
                 "The copy of the Redis at {} could not be saved before it is given up: {reason}.",
                 self.dialer.endpoint
             )),
         }
-        None
+    }
+
+    /// The order has ended, or another one has come: a save that still goes on is aborted.
+    pub(super) fn drop_saving(&mut self) {
+        self.tell_saved();
+        if self.saving.take().is_some_and(|saving| saving.goes_on()) {
+            let endpoint = &self.dialer.endpoint;
+            tracing::warn!(%endpoint, "the copy was not saved to its end: its order has ended");
+        }
     }
 
     /// Pauses the writes of a master. `false` when the next question has to come first.

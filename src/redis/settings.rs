@@ -147,6 +147,14 @@ async fn get(link: &Link, name: &str) -> Option<Setting> {
     }
 }
 
+/// The value of one setting, where it is told.
+pub(super) async fn get_text(link: &Link, name: &str) -> Option<String> {
+    match get(link, name).await? {
+        Setting::Is(text) => Some(text),
+        Setting::Unknown | Setting::Refused(_) => None,
+    }
+}
+
 /// Sets one setting. `Ok` when it was set, `Err` with Redis's words when it was refused; `None` when
 /// no answer came.
 pub(super) async fn set(link: &Link, name: &str, value: &str) -> Option<Result<(), String>> {

@@ -101,7 +101,7 @@ async fn writes_are_paused_and_go_on() {
         let asked = Instant::now();
         room.redis.order(2, Target::Own, run_id, RedisOrder::ResumeWrites);
         assert_eq!(room.done(2).await.expect("it goes on").run_id, run_id);
-        assert!(asked.elapsed() < Duration::from_millis(150), "{name}: {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(1), "{name}: {:?}", asked.elapsed());
         server.ask(&["SET", "free", "value"]);
         soon("the changes are known", || (room.redis.facts().borrow().changes > 0).then_some(()))
             .await;

@@ -4,7 +4,7 @@ use redis_hive::election::{
     Epoch, Frame, HiveRole, Incarnation, Message, NodeId, RedisOrder, Route,
 };
 
-use crate::hosts::Seen;
+use crate::hive::Seen;
 use crate::network::MAX_HOSTS;
 use crate::redis::{Sync, dataset_bytes};
 use crate::story::name;
@@ -217,8 +217,10 @@ impl World {
     pub fn check_flush(&mut self, host: usize, sync: Sync) {
         let at = sync.from.0;
         if self.hosts[at].stranger.is_some() {
-            // A Redis whose hive is dead or frozen goes on by itself to wherever it was pointed.
-            if self.hosts[host].hive.as_ref().is_some_and(|hive| !hive.frozen) {
+            // A Redis whose hive is dead or frozen, or was a moment ago, goes on by itself to wherever
+            // it was pointed.
+            let awake = self.hosts[host].hive.as_ref().is_some_and(|hive| !hive.frozen);
+            if awake && !self.net.troubled(self.now, host, host, CALM) {
                 self.violated("INV-27", host, || "copies a stranger's data".into());
             }
             // From then on the stranger's data are data of this hive, for all anybody can tell.

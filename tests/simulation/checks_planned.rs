@@ -1,7 +1,7 @@
 //! What must hold in planned changes and under `--quorum`: INV-37 to INV-42 of `docs/invariants.md`.
 
 use redis_hive::election::frame::Verdict;
-use redis_hive::election::{Epoch, Frame, Id, Message, NodeId, Route};
+use redis_hive::election::{Epoch, Frame, Id, Message, NodeId, RedisAddr, Route};
 
 use crate::history::WriteId;
 use crate::redis::Link;
@@ -77,7 +77,8 @@ impl World {
         let led = announced.last().filter(|one| one.1 == host)?;
         let old = at(led.4).filter(|old| *old != host)?;
         let redis = &self.hosts[old].redis;
-        (redis.alive && redis.upstream == Some(addr)).then_some(old)
+        let demoted = [Some(addr), Some(RedisAddr::PARKED)].contains(&redis.upstream);
+        (redis.alive && demoted).then_some(old)
     }
 
     /// INV-37: who takes over in a planned change holds every acknowledged write of the old master.
@@ -212,7 +213,8 @@ impl World {
         // Who died a moment ago counts as alive: nobody can know better.
         let just_died = (0..self.hosts.len()).any(|at| {
             let there = &self.hosts[at];
-            let lost = !there.redis.alive && !there.witness && there.stranger.is_none();
+            let again = there.redis.life > 1 && !there.redis.complete();
+            let lost = (!there.redis.alive || again) && !there.witness && there.stranger.is_none();
             lost && self.net.troubled(self.now, host, at, SILENCE)
         });
         if !holds && !just_died && (copies || !waited) {

@@ -3,7 +3,8 @@
 use redis_hive::election::{Action, Dialled, Input, NodeId, RedisAddr, RedisView, Report, Route};
 
 use crate::clients::FRESH;
-use crate::hosts::{Fence, Hive, Stranger, Watch};
+use crate::hive::{Fence, Hive, Watch};
+use crate::hosts::Stranger;
 use crate::network::Path;
 use crate::redis::Link;
 use crate::world::{Event, MS, Micros, World};

@@ -19,6 +19,7 @@ mod executions_reach;
 mod executions_time;
 mod faults;
 mod history;
+mod hive;
 mod hosts;
 mod mishaps;
 mod mix;

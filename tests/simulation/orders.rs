@@ -2,7 +2,7 @@
 
 use redis_hive::election::{Input, OrderError, Passport, RedisAddr, RedisOrder, RunId, Target};
 
-use crate::hosts::Outstanding;
+use crate::hive::Outstanding;
 use crate::redis::Waiting;
 use crate::world::{Event, MS, Micros, SEC, World};
 

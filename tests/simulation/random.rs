@@ -111,19 +111,19 @@ fn holds_in_every_seed(name: &str, percent: u64) {
 /// Every invariant holds in every seed, and all converge.
 #[test]
 fn general_seeds() {
-    holds_in_every_seed("general", 70);
+    holds_in_every_seed("general", 60);
 }
 
 /// The same with `--quorum`: never a write acknowledged by an older master.
 #[test]
 fn quorum_seeds() {
-    holds_in_every_seed("quorum", 30);
+    holds_in_every_seed("quorum", 25);
 }
 
 /// Planned changes lose nothing.
 #[test]
 fn changes_seeds() {
-    holds_in_every_seed("changes", 20);
+    holds_in_every_seed("changes", 15);
 }
 
 /// A plan by its name.

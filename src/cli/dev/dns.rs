@@ -33,9 +33,11 @@ pub enum Fault {
     ServFail,
     /// Reads every question and never answers.
     Drop,
+    /// Answers as it should, this much later.
+    Slow(Duration),
 }
 
-/// The embedded server: UDP and TCP on one port of 127.0.0.1, in a thread of its own that ends
+/// The embedded server: UDP and TCP on one port of one address, in a thread of its own that ends
 /// when the value is dropped.
 ///
 /// It is authoritative for one name: A and AAAA records with TTL 0, NODATA for other types,
@@ -62,16 +64,25 @@ struct Zone {
 }
 
 impl DnsServer {
-    /// Starts serving `name` with no address.
+    /// Starts serving `name` with no address, on 127.0.0.1.
     ///
     /// # Errors
     ///
     /// `InvalidInput` if `name` is no DNS name; otherwise what the sockets say.
     pub fn start(name: &str) -> io::Result<Self> {
+        Self::start_on(Ipv4Addr::LOCALHOST, name)
+    }
+
+    /// The same on another address of this machine.
+    ///
+    /// # Errors
+    ///
+    /// As [`DnsServer::start`].
+    pub fn start_on(ip: Ipv4Addr, name: &str) -> io::Result<Self> {
         let mut parsed = Name::from_str(name)
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.to_string()))?;
         parsed.set_fqdn(true);
-        let (udp, tcp) = bind_pair()?;
+        let (udp, tcp) = bind_pair(ip)?;
         let addr = tcp.local_addr()?;
         let shared = Arc::new(Shared {
             name: parsed,
@@ -140,6 +151,11 @@ impl Shared {
         self.zone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long an answer has to wait before it goes out.
+    fn delay(&self) -> Duration {
+        if let Fault::Slow(delay) = self.zone().fault { delay } else { Duration::ZERO }
+    }
+
     /// The bytes to send back, or `None` to stay silent. `limit` is the transport's longest
     /// message; UDP may lower it further by what the asker offers.
     fn answer(&self, question: &[u8], udp: bool) -> Option<Vec<u8>> {
@@ -158,7 +174,7 @@ impl Shared {
         match zone.fault {
             Fault::Drop => return None,
             Fault::ServFail => reply.metadata.response_code = ResponseCode::ServFail,
-            Fault::None => self.fill(&request, &zone, &mut reply),
+            Fault::None | Fault::Slow(_) => self.fill(&request, &zone, &mut reply),
         }
         drop(zone);
         let bytes = reply.to_vec().ok()?;
@@ -202,10 +218,10 @@ impl Shared {
 }
 
 /// One port for both transports: the kernel chooses it for TCP, UDP must have it too.
-fn bind_pair() -> io::Result<(std::net::UdpSocket, std::net::TcpListener)> {
+fn bind_pair(ip: Ipv4Addr) -> io::Result<(std::net::UdpSocket, std::net::TcpListener)> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..20 {
-        let tcp = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let tcp = std::net::TcpListener::bind((ip, 0))?;
         match std::net::UdpSocket::bind(tcp.local_addr()?) {
             Ok(udp) => {
                 tcp.set_nonblocking(true)?;
@@ -227,6 +243,7 @@ async fn serve(
     let (Ok(udp), Ok(tcp)) = (UdpSocket::from_std(udp), TcpListener::from_std(tcp)) else {
         return;
     };
+    let udp = Arc::new(udp);
     let mut buffer = [0_u8; 4096];
     loop {
         tokio::select! {
@@ -234,8 +251,18 @@ async fn serve(
             received = udp.recv_from(&mut buffer) => {
                 // An ICMP error of an earlier answer shows up here; it concerns nobody else.
                 let Ok((len, from)) = received else { continue };
-                if let Some(reply) = buffer.get(..len).and_then(|q| shared.answer(q, true)) {
+                let Some(reply) = buffer.get(..len).and_then(|q| shared.answer(q, true)) else {
+                    continue;
+                };
+                let delay = shared.delay();
+                if delay.is_zero() {
                     let _ = udp.try_send_to(&reply, from);
+                } else {
+                    let udp = Arc::clone(&udp);
+                    tokio::spawn(async move {
+                        tokio::time::sleep(delay).await;
+                        let _ = udp.try_send_to(&reply, from);
+                    });
                 }
             }
             accepted = tcp.accept() => {
@@ -254,6 +281,7 @@ async fn serve_tcp(mut stream: TcpStream, shared: Arc<Shared>) {
         let mut question = vec![0_u8; usize::from(len)];
         stream.read_exact(&mut question).await?;
         let Some(reply) = shared.answer(&question, false) else { return Ok(()) };
+        tokio::time::sleep(shared.delay()).await;
         let len = u16::try_from(reply.len()).map_err(io::Error::other)?;
         stream.write_all(&len.to_be_bytes()).await?;
         stream.write_all(&reply).await
@@ -357,6 +385,10 @@ mod tests {
         let silent = v4(&resolver, NAME).await.expect_err("silence");
         assert!(!matches!(silent, NetError::Dns(_)), "{silent:?}");
         assert!(server.queries() > before);
+        server.set_fault(Fault::Slow(Duration::from_millis(100)));
+        let asked = std::time::Instant::now();
+        assert_eq!(v4(&resolver, NAME).await.expect("late").len(), 1);
+        assert!(asked.elapsed() >= Duration::from_millis(100));
         server.set_fault(Fault::None);
         assert_eq!(v4(&resolver, NAME).await.expect("well again").len(), 1);
     }
