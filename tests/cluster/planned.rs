@@ -12,6 +12,8 @@ use super::harness::{Agreed, Hive, SOON, wait_until};
 
 /// A switchover takes milliseconds: this only has to tell it from a timeout on a busy machine.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A switchover pauses the writes of the master for two seconds, unless somebody resumes them.
+const RESUMED: Duration = Duration::from_millis(1_500);
 
 #[test]
 fn switchover_through_the_leader() {
@@ -236,6 +238,10 @@ fn dies_during_a_switchover(leader: bool) {
             after.master,
             pauses.last()
         );
+        if !leader {
+            // What a switchover had paused does not stay so when it ends otherwise.
+            assert!(pauses.iter().all(|pause| *pause < RESUMED), "{pauses:?}");
+        }
         keys.extend(acked);
         assert_kept(&hive, after.leader, &all, &keys);
         assert_eq!(hive.fulls(&all), full, "somebody copied again");
