@@ -13,7 +13,9 @@ use super::io::{Action, OrderError, RedisOrder, RedisView, ReportKind, Target};
 use super::types::{Epoch, Master, NodeId, Passport, RedisAddr, RedisRole, RunId, Time};
 use super::{Core, Role};
 
-/// Longest wait for the others to hold.
+/// A successor may be behind by so many bytes when the others are told to hold.
+const LAG: u64 = 1 << 20;
+/// Longest wait for the others to hold, and for the successor's first answer.
 const HOLD_WAIT: Duration = Duration::from_millis(100);
 /// The writes of the master wait for so long at most, by themselves.
 const PAUSE_MS: u32 = 2_000;
@@ -35,6 +37,9 @@ pub(super) enum Asker {
     Person,
     /// A peer passed a request on, with this epoch.
     Peer(NodeId, Epoch),
+    /// The successor is in reach of more (4.11): where it cannot be handed the leadership, the leader
+    /// resigns in its favour.
+    Reach,
 }
 
 /// A change under way.
@@ -45,6 +50,7 @@ pub(super) struct Change {
     redis: RedisAddr,
     run_id: RunId,
     asker: Asker,
+    /// When it was begun, and then when the others were told to hold.
     began: Time,
     step: Step,
     /// Hives that were told to hold.
@@ -56,6 +62,8 @@ pub(super) struct Change {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
+    /// The successor's Redis is asked how near it is; nobody holds yet.
+    Asking,
     /// Waiting for these to hold, and for the own proxies.
     Holding(BTreeSet<NodeId>),
     /// The master's writes are being paused.
@@ -112,29 +120,57 @@ impl Core {
         let Some((redis, run_id)) = self.redis_of(to) else {
             return Err((Verdict::Unfit, format!("the Redis of {to} does not answer")));
         };
-        let (now, epoch) = (self.now(), self.bound);
-        let others: BTreeSet<NodeId> = self.peers.reachable(now).map(|(node, _, _)| node).collect();
-        let hold = super::frame::Hold { epoch, hold: true };
-        others.iter().for_each(|node| self.send(*node, Message::Hold(hold), out));
         let change = Change {
             to,
             redis,
             run_id,
             asker,
-            began: now,
-            step: Step::Holding(others.clone()),
-            told: others,
+            began: self.now(),
+            step: Step::Asking,
+            told: BTreeSet::new(),
             order: None,
             outcome: None,
         };
         if let Role::Leading(leader) = &mut self.role {
             leader.change = Some(change);
         }
-        self.report(ReportKind::Change, epoch, format!("the master moves to {to}"), out);
+        self.report(ReportKind::Change, self.bound, format!("the master moves to {to}"), out);
+        Ok(())
+    }
+
+    /// 1. How near the successor is, by its own word: what its hive stated may be half a second old.
+    fn asked_at(&mut self, now: Time, out: &mut Vec<Action>) {
+        let Some(change) = self.change() else { return };
+        let (redis, run_id, began) = (change.redis, change.run_id, change.began);
+        let Some(master) = self.master_copy().map(|copy| copy.passport.offset) else { return };
+        let own = self.local.passport.filter(|_| redis == self.set.redis);
+        let probed = self.look.at(redis, now).filter(|answer| answer.asked >= began);
+        let offset = match (own, probed.map(|answer| answer.view)) {
+            (Some((passport, _)), _) => passport.offset,
+            (None, Some(RedisView::Up(passport))) if passport.run_id == run_id => passport.offset,
+            _ => return self.look.want(redis, began, now, None, out),
+        };
+        let lag = master.saturating_sub(offset);
+        if lag > LAG {
+            return self.undo(format!("its Redis is {lag} bytes behind"), out);
+        }
+        self.tell_to_hold(now, out);
+    }
+
+    /// 2. Everybody in reach is told to hold, the own proxies too.
+    fn tell_to_hold(&mut self, now: Time, out: &mut Vec<Action>) {
+        let epoch = self.bound;
+        let others: BTreeSet<NodeId> = self.peers.reachable(now).map(|(node, _, _)| node).collect();
+        let hold = super::frame::Hold { epoch, hold: true };
+        others.iter().for_each(|node| self.send(*node, Message::Hold(hold), out));
+        if let Some(change) = self.change_mut() {
+            change.began = now;
+            change.step = Step::Holding(others.clone());
+            change.told = others;
+        }
         if let Some(leadership) = self.leadership() {
             self.open_route(leadership, out);
         }
-        Ok(())
     }
 
     /// Whether the master takes orders now.
@@ -173,7 +209,7 @@ impl Core {
 
     /// When the change under way began to hold clients.
     pub(super) fn change_began(&self) -> Option<Time> {
-        self.change().map(|change| change.began)
+        self.change().filter(|change| change.step != Step::Asking).map(|change| change.began)
     }
 
     /// Whether the change has told, or may have told, the master to be no master any more.
@@ -181,7 +217,7 @@ impl Core {
         self.change().is_some_and(|change| match &change.step {
             Step::Demoting | Step::Catching(..) => true,
             Step::Undoing(undoing, _) => undoing.promote,
-            Step::Holding(_) | Step::Pausing | Step::Nearing(..) => false,
+            Step::Asking | Step::Holding(_) | Step::Pausing | Step::Nearing(..) => false,
         })
     }
 
@@ -212,7 +248,9 @@ impl Core {
     pub(super) fn pursue_change(&mut self, out: &mut Vec<Action>) -> bool {
         loop {
             let now = self.now();
-            let Some(change) = self.change() else { return false };
+            let Some(change) = self.change() else {
+                return !matches!(self.role, Role::Leading(_));
+            };
             let before = change.step.clone();
             let undoing = matches!(before, Step::Undoing(..));
             if !undoing && let Some(why) = self.change_fails(now) {
@@ -220,6 +258,7 @@ impl Core {
                 continue;
             }
             match before.clone() {
+                Step::Asking => self.asked_at(now, out),
                 Step::Holding(missing) => self.hold_on(&missing, now, out),
                 Step::Pausing => self.paused_at(now, out),
                 Step::Nearing(offset, _) if self.successor_has(offset, now, out) => {
@@ -238,7 +277,7 @@ impl Core {
                 }
                 Step::Nearing(..) | Step::Catching(..) => {}
             }
-            if self.change().is_none_or(|change| change.step == before) {
+            if self.change().is_some_and(|change| change.step == before) {
                 return false;
             }
         }
@@ -271,6 +310,9 @@ impl Core {
         }
         let late = |since: Time| now.since(since) >= CATCH_UP;
         match change.step {
+            Step::Asking if now.since(change.began) >= HOLD_WAIT => {
+                Some(format!("the Redis of {to} does not answer"))
+            }
             Step::Nearing(_, since) if late(since) => {
                 Some(format!("{to} did not catch up in time"))
             }
@@ -383,7 +425,8 @@ impl Core {
         let now = self.now();
         let epoch = self.bound;
         let Some(change) = self.change_mut() else { return };
-        let resume = !matches!(change.step, Step::Holding(_));
+        let resume = !matches!(change.step, Step::Asking | Step::Holding(_));
+        let verdict = if change.step == Step::Asking { Verdict::Unfit } else { Verdict::Failed };
         let (to, asker) = (change.to, change.asker);
         change.step = Step::Undoing(Undoing { promote: demoted, resume, tried: None }, now);
         (change.order, change.outcome) = (None, None);
@@ -396,8 +439,11 @@ impl Core {
         }
         let text = format!("the move to {to} is undone: {why}");
         self.report(ReportKind::Change, epoch, text.clone(), out);
-        self.answer_asker(asker, Verdict::Failed, text, out);
+        self.answer_asker(asker, verdict, text, out);
         self.change_retry = Some(now + Duration::from_millis(500));
+        if asker == Asker::Reach && !demoted {
+            self.resign_for_reach(to, String::from("it could not be handed the leadership"), out);
+        }
     }
 
     /// `true`: the way back is barred and this hive leads no more.
@@ -460,7 +506,7 @@ impl Core {
         out: &mut Vec<Action>,
     ) {
         match asker {
-            Asker::Nobody => {}
+            Asker::Nobody | Asker::Reach => {}
             Asker::Person => self.settle_asks(verdict, &reason),
             Asker::Peer(node, epoch) => {
                 let answer = Answer { epoch, verdict, reason };
@@ -473,7 +519,7 @@ impl Core {
     pub(super) fn next_of_change(&self) -> Option<Time> {
         let change = self.change()?;
         Some(match &change.step {
-            Step::Holding(_) => change.began + HOLD_WAIT,
+            Step::Asking | Step::Holding(_) => change.began + HOLD_WAIT,
             Step::Nearing(_, since) | Step::Catching(_, since) => *since + CATCH_UP,
             Step::Pausing | Step::Demoting => change.began + WHOLE,
             Step::Undoing(undoing, since) => match undoing.tried {

@@ -166,6 +166,8 @@ pub(super) struct Local {
     sync_from: Option<(Root, u64)>,
     /// When the load last moved.
     moved: Time,
+    /// It is the master of the leadership last known; any other master is not current.
+    pub leads: bool,
 }
 
 impl Local {
@@ -257,7 +259,10 @@ impl Local {
         };
         let reached = self.bar.is_some_and(|bar| passport.offset >= bar);
         let current = state == CopyState::Complete
-            && (passport.role == RedisRole::Master || (passport.link_up && reached));
+            && match passport.role {
+                RedisRole::Master => self.leads,
+                RedisRole::Replica => passport.link_up && reached,
+            };
         Some(Copy { passport, state, root, provisional: self.provisional, offset, current })
     }
 

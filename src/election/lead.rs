@@ -248,6 +248,8 @@ impl Core {
     /// moment a copy was known anywhere (2.7).
     pub(super) fn refresh_copy(&mut self, now: Time) {
         self.find_root();
+        let run_id = self.local.run_id();
+        self.local.leads = self.last.is_some_and(|last| Some(last.master.run_id) == run_id);
         if let Some((offset, at)) = self.stated_offset() {
             self.local.stated(offset, at);
         }

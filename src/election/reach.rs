@@ -3,6 +3,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -108,12 +109,18 @@ impl Core {
         }
         self.reach_timer.moved = Some(now);
         self.reach_timer.ahead = None;
-        if let Err((_, refused)) = self.begin_change(Some(node), Asker::Nobody, out) {
-            // What is not in reach of others cannot be fed from here: the copy that is counts.
-            self.failed_promotion = Some(now);
-            let why = format!("{node} {why}; it cannot be handed the leadership: {refused}");
-            self.step_down(why, node, out);
+        let text = format!("{node} {why}");
+        self.report(super::ReportKind::Change, self.bound, text.clone(), out);
+        if let Err((_, refused)) = self.begin_change(Some(node), Asker::Reach, out) {
+            self.resign_for_reach(node, format!("{text}; {refused}"), out);
         }
+    }
+
+    /// What is not in reach of others cannot feed them: the copy that can counts. This hive is
+    /// passed over for a while although it has more bytes.
+    pub(super) fn resign_for_reach(&mut self, to: NodeId, why: String, out: &mut Vec<Action>) {
+        self.failed_promotion = Some(self.now());
+        self.step_down(format!("in favour of {to}: {why}"), to, out);
     }
 
     /// A fit follower that is ahead by one measure and not behind by the other.

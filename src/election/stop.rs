@@ -79,7 +79,7 @@ impl Core {
         if self.local.answers && read <= self.stop.since {
             return Some(String::from("looking at the own copy once more"));
         }
-        if own.passport.keys == 0 {
+        if self.local.answers && own.passport.keys == 0 {
             return None;
         }
         // Where several stop at a time the leader is the one that stays.

@@ -11,9 +11,6 @@ use super::io::Action;
 use super::types::{CopyState, NodeId, Version};
 use super::{Core, Role};
 
-/// A successor may be behind by so many bytes when the change begins.
-const LAG: u64 = 1 << 20;
-
 /// A hive that could take over.
 struct Fit {
     node: NodeId,
@@ -35,7 +32,7 @@ impl Core {
             return self.fitness(to).map(|fit| (fit.node, fit.caretaker)).and_then(
                 |(node, caretaker)| {
                     // An own reason has weighed the priority already.
-                    if caretaker && asker != Asker::Nobody {
+                    if caretaker && matches!(asker, Asker::Person | Asker::Peer(..)) {
                         return Err(format!("{node} is a standby (priority 0)"));
                     }
                     Ok(node)
@@ -90,11 +87,6 @@ impl Core {
         };
         if !copy.current {
             return Err(format!("the copy of {node} is not current"));
-        }
-        let ahead = self.master_copy().map_or(0, |master| master.passport.offset);
-        let lag = ahead.saturating_sub(copy.passport.offset);
-        if lag > LAG {
-            return Err(format!("{node} is {lag} bytes behind"));
         }
         Ok(Fit {
             node,
