@@ -55,6 +55,8 @@ pub(super) struct Change {
     step: Step,
     /// Hives that were told to hold.
     told: BTreeSet<NodeId>,
+    /// The successor was too far behind to begin.
+    behind: bool,
     /// The order to the master that is out.
     order: Option<u64>,
     outcome: Option<Result<Passport, OrderError>>,
@@ -128,6 +130,7 @@ impl Core {
             began: self.now(),
             step: Step::Asking,
             told: BTreeSet::new(),
+            behind: false,
             order: None,
             outcome: None,
         };
@@ -152,6 +155,9 @@ impl Core {
         };
         let lag = master.saturating_sub(offset);
         if lag > LAG {
+            if let Some(change) = self.change_mut() {
+                change.behind = true;
+            }
             return self.undo(format!("its Redis is {lag} bytes behind"), out);
         }
         self.tell_to_hold(now, out);
@@ -428,6 +434,7 @@ impl Core {
         let resume = !matches!(change.step, Step::Asking | Step::Holding(_));
         let verdict = if change.step == Step::Asking { Verdict::Unfit } else { Verdict::Failed };
         let (to, asker, run_id) = (change.to, change.asker, change.run_id);
+        let behind = change.behind;
         change.step = Step::Undoing(Undoing { promote: demoted, resume, tried: None }, now);
         (change.order, change.outcome) = (None, None);
         if !demoted {
@@ -441,13 +448,12 @@ impl Core {
         self.report(ReportKind::Change, epoch, text.clone(), out);
         self.answer_asker(asker, verdict, text, out);
         self.change_retry = Some(now + Duration::from_millis(500));
-        // Only where it stands as it did and nothing feeds it from here: one that is merely slow, or
-        // has died, is no reason to give up what this master has.
+        // One that has died, or is merely slow, is no reason to give up what this master has.
         let there =
             self.peers.reaches(to, now) && self.redis_of(to).is_some_and(|(_, run)| run == run_id);
         let state = self.peers.heard(to, now).and_then(|peer| peer.state.as_ref());
         let fed = state.and_then(|state| state.copy).is_some_and(|copy| copy.current);
-        let slow = verdict == Verdict::Unfit && fed;
+        let slow = behind && fed;
         if asker == Asker::Reach && !demoted && there && !slow && !self.paused() {
             self.resign_for_reach(to, String::from("it could not be handed the leadership"), out);
         }
