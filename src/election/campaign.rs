@@ -412,7 +412,12 @@ impl Core {
         let master = self.local.passport.is_some_and(|(p, _)| p.role == RedisRole::Master);
         if own && master {
             self.overruled = true;
-            self.order_redis(super::RedisOrder::Park, out);
+            // What is given up is saved first, while it can still be copied.
+            let order = match self.set.rescue {
+                true => super::RedisOrder::Rescue,
+                false => super::RedisOrder::Park,
+            };
+            self.order_redis(order, out);
         }
     }
 }

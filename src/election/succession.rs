@@ -8,7 +8,7 @@ use core::cmp::Ordering;
 
 use super::copies::{same_history, state_of};
 use super::frame::{Claim, DenialReason, Grant, Order};
-use super::io::{Action, OrderError, RedisOrder};
+use super::io::{Action, OrderError, RedisOrder, Target};
 use super::types::{Copy, CopyState, Master, NodeId, Passport, RedisRole, Route, Time, Wall};
 use super::{Core, Role};
 
@@ -341,6 +341,26 @@ impl Core {
         let how =
             if master.addr == self.set.redis { "its Redis is master already" } else { "as regent" };
         self.finish_claim(epoch, master, how, out);
+        self.resume_writes(&master, out);
+    }
+
+    /// The hive that led may have died in the middle of a planned change: what it paused goes on.
+    fn resume_writes(&mut self, master: &Master, out: &mut Vec<Action>) {
+        if self.leadership().is_none_or(|led| led.master.run_id != master.run_id) {
+            return;
+        }
+        if master.addr == self.set.redis {
+            self.writes_paused = true;
+            return;
+        }
+        self.order_id += 1;
+        let order = RedisOrder::ResumeWrites;
+        out.push(Action::Redis {
+            id: self.order_id,
+            at: Target::Watched,
+            run_id: master.run_id,
+            order,
+        });
     }
 
     fn finish_claim(

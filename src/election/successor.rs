@@ -78,6 +78,10 @@ impl Core {
         if let Some(why) = unfit(state) {
             return Err(format!("{node} {why}"));
         }
+        let master = self.leadership().map(|leadership| leadership.master.addr);
+        if state.redis.is_some() && state.redis == master {
+            return Err(format!("the Redis of {node} is the master already"));
+        }
         let led = self.leadership().map(|leadership| (leadership.leader, leadership.epoch));
         if state.follows.map(|f| (f.leadership.leader, f.leadership.epoch)) != led {
             return Err(format!("{node} does not follow this leader"));

@@ -95,6 +95,8 @@ pub(super) struct Keeper {
     pub saving: Option<Saving>,
     /// A save has paused the writes of this Redis.
     pub paused_here: bool,
+    /// The writes were paused by an order: a promotion ends it, nothing else but the order for it.
+    pub pause_ordered: bool,
     /// Full resyncs that have not come to their end, and what is said of them.
     pub resync: Resync,
     pub trouble: Option<String>,
@@ -132,6 +134,7 @@ impl Keeper {
             shelf: None,
             saving: None,
             paused_here: false,
+            pause_ordered: false,
             resync: Resync::default(),
             trouble: None,
             view: None,

@@ -121,7 +121,16 @@ impl Keeper {
             return step;
         }
         // Its writers learn what it is now, and a new master's stream does not wait for the pause.
-        let resume = self.paused_here && !matches!(job.order, RedisOrder::PauseWrites { .. });
+        match job.order {
+            RedisOrder::PauseWrites { .. } => self.pause_ordered = true,
+            RedisOrder::ResumeWrites => self.pause_ordered = false,
+            _ => {}
+        }
+        let resume = match job.order {
+            RedisOrder::PauseWrites { .. } => false,
+            RedisOrder::Promote { .. } => self.paused_here || self.pause_ordered,
+            _ => self.paused_here,
+        };
         let asked = link.clone();
         let asked = async move {
             if resume {
@@ -133,6 +142,7 @@ impl Keeper {
             Attended::Done(Answer::Text(text)) => match Info::parse(&text) {
                 Ok(info) => {
                     self.paused_here &= !resume;
+                    self.pause_ordered &= !resume;
                     self.passport = Some(info.passport);
                     self.tell(RedisView::Up(info.passport)).await;
                     self.end(job, Ok(info.passport)).await

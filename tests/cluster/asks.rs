@@ -34,7 +34,12 @@ pub fn cli(hive: &Hive, host: u8, words: &[&str]) -> Said {
 /// `POST` to a node's hive: the code, and the verdict and the text of the answer.
 #[track_caller]
 pub fn post(hive: &Hive, host: u8, path: &str) -> (u16, String, String) {
-    let addr = SocketAddr::from((hive.ip(host), HTTP_PORT));
+    post_to(SocketAddr::from((hive.ip(host), HTTP_PORT)), path)
+}
+
+/// The same by address.
+#[track_caller]
+pub fn post_to(addr: SocketAddr, path: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect_timeout(&addr, PATIENCE).expect("connect");
     stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
     let head = format!(

@@ -207,7 +207,11 @@ fn all_hives_restart_and_every_redis_lives() {
 /// Pods are replaced one after another, as in a rollout: the data stay.
 #[test]
 fn a_rolling_replacement_keeps_the_data() {
-    let Some(mut hive) = Hive::of(3) else { return };
+    let Some(mut hive) = Hive::with(3, |o| {
+        o.hive_args = ["--drain-timeout", "1s"].map(String::from).into();
+    }) else {
+        return;
+    };
     let keys = fill(&hive, 1, "kept", 500, 2);
     for host in 1..=3 {
         hive.stop(host, Part::Both, Duration::from_secs(30)).expect("stop");

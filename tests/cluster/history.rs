@@ -70,6 +70,68 @@ fn the_leaders_hive_dies_and_stays_away() {
     assert_eq!(hive.fulls(&[1, 2, 3]), full, "somebody copied again");
 }
 
+/// The leader's hive dies for the third time in a minute: the master moves to another pair, by a
+/// planned change, although that hive is back every time.
+#[test]
+fn a_hive_that_dies_again_and_again_loses_the_master() {
+    let Some(mut hive) = Hive::of(3) else { return };
+    let before = hive.settle();
+    let full = hive.fulls(&[1, 2, 3]);
+    let others: Vec<u8> = (1..=3).filter(|h| *h != before.leader).collect();
+    let crew = Crew::start(&hive, "meanwhile", &others, 3);
+    for death in 1..=3 {
+        hive.kill(before.leader, Part::Hive).expect("kill");
+        wait_until("a regent leads", SOON, || {
+            hive.agreed(&others).filter(|n| n.leader != before.leader)
+        });
+        hive.revive(before.leader, Part::Hive).expect("revive");
+        wait_until(&format!("the end of death {death}"), SOON, || {
+            let now = hive.agreed(&[1, 2, 3])?;
+            (now.leader == now.master && (death < 3 || now.master != before.master)).then_some(())
+        });
+    }
+    let after = hive.settle();
+    assert_ne!(after.master, before.master);
+    crew.wait_for(20);
+    let (keys, errors, pauses) = crew.stop();
+    println!("{errors} errors, worst pause {:?}", pauses.last());
+    assert!(pauses.iter().all(|pause| *pause < Duration::from_millis(1_500)), "{pauses:?}");
+    assert_kept(&hive, after.leader, &[1, 2, 3], &keys);
+    assert_eq!(hive.fulls(&[1, 2, 3]), full, "somebody copied again");
+}
+
+/// The same while no other Redis can take over for a moment: the master is not told to replicate
+/// itself, although its own hive is the youngest.
+#[test]
+fn a_master_is_never_its_own_successor() {
+    let Some(mut hive) = Hive::of(3) else { return };
+    let before = hive.settle();
+    let others: Vec<u8> = (1..=3).filter(|h| *h != before.leader).collect();
+    let crew = Crew::start(&hive, "meanwhile", &others, 2);
+    for death in 1..=3 {
+        if death == 3 {
+            others.iter().for_each(|h| hive.freeze(*h, Part::Redis).expect("freeze"));
+        }
+        hive.kill(before.leader, Part::Hive).expect("kill");
+        let regency = || hive.agreed(&others).filter(|now| now.leader != before.leader);
+        wait_until("a regent leads", SOON, regency);
+        hive.revive(before.leader, Part::Hive).expect("revive");
+        if death < 3 {
+            assert_eq!(hive.settle().leader, before.leader);
+        }
+    }
+    let own = hive.ip(before.master).to_string();
+    holds_for("it does not replicate itself", Duration::from_secs(2), || {
+        hive.info(before.master, "master_host") != Some(own.clone())
+    });
+    others.iter().for_each(|h| hive.thaw(*h, Part::Redis).expect("thaw"));
+    let after = hive.settle();
+    crew.wait_for(20);
+    let (keys, errors, pauses) = crew.stop();
+    println!("{errors} errors, worst pause {:?}", pauses.last());
+    assert_kept(&hive, after.leader, &[1, 2, 3], &keys);
+}
+
 /// Leader and master die together again and again: the survivors never copy again from each other.
 #[test]
 fn survivors_of_failovers_resync_partially() {

@@ -50,7 +50,11 @@ losses! {
 }
 
 fn lose(who: Who, part: Part, how: How) {
-    let Some(mut hive) = Hive::of(3) else { return };
+    let Some(mut hive) = Hive::with(3, |o| {
+        o.hive_args = ["--drain-timeout", "1s"].map(String::from).into();
+    }) else {
+        return;
+    };
     let before = hive.settle();
     let keys = fill(&hive, before.leader, "kept", 500, 2);
     let follower = hive.follower(before);

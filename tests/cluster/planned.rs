@@ -1,16 +1,19 @@
 //! The master is moved on purpose: nothing is lost, nobody copies again, and who asks hears why
 //! not if not.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use redis_hive::cli::dev::nodes::Part;
+use redis_hive::cli::dev::nodes::{HTTP_PORT, Part};
 
-use super::asks::{cli, post};
+use super::asks::{cli, post, post_to};
 use super::clients::{Crew, Writer, assert_kept, fill, put};
 use super::harness::{Agreed, Hive, SOON, wait_until};
 
 /// A switchover takes milliseconds: this only has to tell it from a timeout on a busy machine.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A switchover pauses the writes of the master for two seconds, unless somebody resumes them.
+const RESUMED: Duration = Duration::from_millis(1_500);
 
 #[test]
 fn switchover_through_the_leader() {
@@ -166,4 +169,81 @@ fn switchover_of_a_single_node_is_refused() {
     put(&hive, hive.proxy(1), "still", "written").expect("write");
     let gone = cli(&hive, 2, &["switchover"]);
     assert_eq!(gone.code, Some(69), "nobody is there: {gone:?}");
+}
+
+/// Two people ask at once, through two hives, for two successors: both get an answer, one gets what
+/// was asked for, and nothing is lost.
+#[test]
+fn two_switchovers_at_once() {
+    let Some(mut hive) = Hive::of(3) else { return };
+    let before = hive.settle();
+    let full = hive.fulls(&[1, 2, 3]);
+    let crew = Crew::start(&hive, "meanwhile", &[1, 2, 3], 3);
+    let wishes: Vec<u8> = (1..=3).filter(|h| *h != before.leader).collect();
+    let answers: Vec<(u16, String, String)> = std::thread::scope(|scope| {
+        let hive = &hive;
+        let ask = |to: u8| move || post(hive, to, &format!("/switchover?to={}", hive.ip(to)));
+        let asked: Vec<_> = wishes.iter().map(|to| scope.spawn(ask(*to))).collect();
+        asked.into_iter().map(|thread| thread.join().expect("asker")).collect()
+    });
+    println!("{answers:?}");
+    let after = hive.settle();
+    assert!(answers.iter().any(|(code, ..)| *code == 200), "{answers:?}");
+    assert!(answers.iter().all(|(code, ..)| [200, 409, 422].contains(code)), "{answers:?}");
+    assert!(wishes.contains(&after.master), "{after:?}");
+    let (keys, ..) = crew.stop();
+    assert_kept(&hive, after.leader, &[1, 2, 3], &keys);
+    assert_eq!(hive.fulls(&[1, 2, 3]), full, "somebody copied again");
+}
+
+/// The leader's hive is killed at some moment of a switchover, both Redis servers live.
+#[test]
+fn the_leaders_hive_dies_during_a_switchover() {
+    dies_during_a_switchover(true);
+}
+
+/// The same with the hive of the successor.
+#[test]
+fn the_successors_hive_dies_during_a_switchover() {
+    dies_during_a_switchover(false);
+}
+
+fn dies_during_a_switchover(leader: bool) {
+    let Some(mut hive) = Hive::of(3) else { return };
+    let all = [1, 2, 3];
+    let full = hive.fulls(&all);
+    let mut keys = Vec::new();
+    for delay in [2, 8, 14, 20, 35] {
+        let before = hive.settle();
+        let to = hive.follower(before);
+        let victim = if leader { before.leader } else { to };
+        let others: Vec<u8> = all.into_iter().filter(|h| *h != victim).collect();
+        let asked = *others.iter().find(|h| **h != before.leader).expect("a follower");
+        let crew = Crew::start(&hive, &format!("after{delay}"), &others, 3);
+        crew.wait_for(10);
+        let addr = SocketAddr::from((hive.ip(asked), HTTP_PORT));
+        let path = format!("/switchover?to={}", hive.ip(to));
+        let answer = std::thread::spawn(move || post_to(addr, &path));
+        std::thread::sleep(Duration::from_millis(delay));
+        hive.kill(victim, Part::Hive).expect("kill");
+        crew.wait_for(10);
+        hive.revive(victim, Part::Hive).expect("revive");
+        let after = hive.settle();
+        crew.wait_for(10);
+        let (acked, errors, pauses) = crew.stop();
+        let (code, _, text) = answer.join().expect("the asker");
+        println!(
+            "{delay} ms: {} to {}, {errors} errors, worst pause {:?}: {code} {text}",
+            before.master,
+            after.master,
+            pauses.last()
+        );
+        if !leader {
+            // What a switchover had paused does not stay so when it ends otherwise.
+            assert!(pauses.iter().all(|pause| *pause < RESUMED), "{pauses:?}");
+        }
+        keys.extend(acked);
+        assert_kept(&hive, after.leader, &all, &keys);
+        assert_eq!(hive.fulls(&all), full, "somebody copied again");
+    }
 }

@@ -76,6 +76,8 @@ fn two_and_a_witness() {
     hive.kill(3, Part::Redis).expect("a witness has none");
     let before = hive.settle_within(LONG);
     assert_eq!(hive.status_text(3, "/role"), "witness");
+    let status = cli(&hive, 3, &["status"]);
+    assert!(status.text.contains("none: a witness"), "{status:?}");
     put(&hive, hive.proxy(3), "by the witness", "yes").expect("a witness has a proxy");
     let mut keys = vec!["by the witness".to_owned()];
     for lost in [before.leader, 3, 3 - before.leader] {
