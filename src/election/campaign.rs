@@ -391,8 +391,13 @@ impl Core {
         // 8: without a successor it means that nobody has a lease any more; what cannot be said for
         // sure is left unsaid, and the others wait.
         let leased = self.lease_left().is_some_and(|left| !left.is_zero());
-        if successor.is_some() || !leased || !self.master_may_write(leadership.master.addr) {
+        let over = !leased || !self.master_may_write(leadership.master.addr);
+        if successor.is_some() || over {
             self.note_resignation(resignation, now);
+        }
+        // Whoever was ordered to lead, or still answers by the old lease, has this hive's consent.
+        if leased && (successor.is_some() || !over) {
+            self.note_granted(successor.unwrap_or(self.set.me), leadership.epoch);
         }
         if let Some(began) = self.change_began() {
             self.hold_after_order(&leadership, began);

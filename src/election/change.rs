@@ -174,7 +174,7 @@ impl Core {
     }
 
     /// Whether the master takes orders now.
-    fn master_answers(&self) -> bool {
+    pub(super) fn master_answers(&self) -> bool {
         if !self.is_regent() {
             return self.local.answers;
         }
@@ -427,7 +427,7 @@ impl Core {
         let Some(change) = self.change_mut() else { return };
         let resume = !matches!(change.step, Step::Asking | Step::Holding(_));
         let verdict = if change.step == Step::Asking { Verdict::Unfit } else { Verdict::Failed };
-        let (to, asker) = (change.to, change.asker);
+        let (to, asker, run_id) = (change.to, change.asker, change.run_id);
         change.step = Step::Undoing(Undoing { promote: demoted, resume, tried: None }, now);
         (change.order, change.outcome) = (None, None);
         if !demoted {
@@ -441,7 +441,14 @@ impl Core {
         self.report(ReportKind::Change, epoch, text.clone(), out);
         self.answer_asker(asker, verdict, text, out);
         self.change_retry = Some(now + Duration::from_millis(500));
-        if asker == Asker::Reach && !demoted {
+        // Only where it stands as it did and nothing feeds it from here: one that is merely slow, or
+        // has died, is no reason to give up what this master has.
+        let there =
+            self.peers.reaches(to, now) && self.redis_of(to).is_some_and(|(_, run)| run == run_id);
+        let state = self.peers.heard(to, now).and_then(|peer| peer.state.as_ref());
+        let fed = state.and_then(|state| state.copy).is_some_and(|copy| copy.current);
+        let slow = verdict == Verdict::Unfit && fed;
+        if asker == Asker::Reach && !demoted && there && !slow && !self.paused() {
             self.resign_for_reach(to, String::from("it could not be handed the leadership"), out);
         }
     }
@@ -465,6 +472,10 @@ impl Core {
             _ => {}
         }
         if !left.promote && !left.resume {
+            self.end_change(out);
+            return false;
+        }
+        if !left.promote && now.since(since) >= WAY_BACK {
             self.end_change(out);
             return false;
         }

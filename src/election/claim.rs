@@ -29,6 +29,9 @@ impl Core {
         if self.living().is_some() {
             return Ok(());
         }
+        if self.own_lease_runs() {
+            return Err(String::from("the lease this hive led by still runs"));
+        }
         if self.set.witness {
             return Err(String::from("no hive with a copy is in reach"));
         }

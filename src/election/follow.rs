@@ -275,6 +275,12 @@ impl Core {
             );
             self.report(ReportKind::Follows { took_ms }, leadership.epoch, reason, out);
         }
+        let other =
+            before.is_some_and(|b| (b.leader, b.epoch) != (leadership.leader, leadership.epoch));
+        if other && self.lease_lapsed() {
+            // A reply that waited for the old lease must not pass by a later one of the same master.
+            self.set_route(Route::Hold, out);
+        }
         self.last = Some(leadership);
         self.role = Role::Following(Follower { leadership });
         self.warned.clear();
@@ -302,14 +308,14 @@ impl Core {
     /// 4.3, 6: an order makes this hive leader, if it comes from the leader last followed and its
     /// epoch is above all this hive has seen.
     pub(super) fn obey_orders(&mut self, out: &mut Vec<Action>) {
-        for (from, order) in core::mem::take(&mut self.orders) {
+        for (from, order, echo) in core::mem::take(&mut self.orders) {
             if self.order_stands(from, &order) {
-                self.obey_order(from, order, out);
+                self.obey_order(from, order, echo, out);
             }
         }
     }
 
-    fn obey_order(&mut self, from: NodeId, order: Order, out: &mut Vec<Action>) {
+    fn obey_order(&mut self, from: NodeId, order: Order, echo: Option<u64>, out: &mut Vec<Action>) {
         let own = self.local.passport.map(|(passport, _)| passport);
         let own = own.filter(|own| own.run_id == order.master.run_id);
         let Some(own) = own.filter(|_| order.master.addr == self.set.redis && !self.stopping)
@@ -321,7 +327,7 @@ impl Core {
         if stays && own.role != RedisRole::Master {
             return;
         }
-        self.lease_from_order(from, &order);
+        self.lease_from_order(&order, echo);
         // The order is its leader's resignation, whatever that one said a moment before.
         let resignation = Resignation {
             epoch: order.from.epoch,

@@ -230,7 +230,7 @@ impl Core {
         self.set_step(Step::Given);
         let Some(promise) = &self.promise else { return };
         let (epoch, to) = (promise.epoch, promise.to);
-        self.note_granted(to);
+        self.note_granted(to, epoch);
         let copy = self.local.copy().filter(|_| self.local.answers);
         self.send(to, Message::Grant(Grant { epoch, copy }), out);
     }
@@ -238,7 +238,7 @@ impl Core {
     /// A withdrawal frees the promise; who is named may claim at once.
     pub(super) fn record_withdrawal(&mut self, from: NodeId, withdrawal: Withdrawal) {
         self.claims.retain(|(node, claim, _)| *node != from || claim.epoch != withdrawal.epoch);
-        self.free_grant(from);
+        self.free_grant(from, withdrawal.epoch);
         if self.promise.as_ref().is_some_and(|p| p.to == from && p.epoch == withdrawal.epoch) {
             self.promise = None;
         }

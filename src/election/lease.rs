@@ -35,7 +35,7 @@ pub(super) struct Lease {
     /// The last frame of a leader: which, and when.
     led: BTreeMap<NodeId, (Incarnation, super::Epoch, Time)>,
     /// The last grant: to whom, and when.
-    granted: Option<(NodeId, Time)>,
+    granted: Option<(NodeId, super::Epoch, Time)>,
     /// When this hive started, or knows again what it knew.
     born: Time,
 }
@@ -82,18 +82,44 @@ impl Core {
             && follows.leadership.leader == from
         {
             let epoch = follows.leadership.epoch;
-            self.lease.led.insert(from, (incarnation, epoch, self.clock.boot));
+            let boot = self.clock.boot;
+            self.lease.led.retain(|_, (_, _, at)| boot.since(*at) < Duration::from_secs(60));
+            self.lease.led.insert(from, (incarnation, epoch, boot));
         }
     }
 
     /// This hive consented to a claim.
-    pub(super) fn note_granted(&mut self, to: NodeId) {
-        self.lease.granted = Some((to, self.clock.boot));
+    pub(super) fn note_granted(&mut self, to: NodeId, epoch: super::Epoch) {
+        self.lease.granted = Some((to, epoch, self.clock.boot));
     }
 
     /// A consent was handed back.
-    pub(super) fn free_grant(&mut self, from: NodeId) {
-        self.lease.granted.take_if(|(to, _)| *to == from);
+    pub(super) fn free_grant(&mut self, from: NodeId, epoch: super::Epoch) {
+        self.lease.granted.take_if(|(to, granted, _)| *to == from && *granted == epoch);
+    }
+
+    /// A frame of any kind came in from a leader: its lease may stand on the answer to it.
+    pub(super) fn note_led_on(&mut self, from: NodeId) {
+        let boot = self.clock.boot;
+        if let Some((_, _, at)) = self.lease.led.get_mut(&from) {
+            let state = self.peers.heard(from, self.clock.awake()).and_then(|p| p.state.as_ref());
+            if state.is_some_and(|state| state.role == HiveRole::Leader) {
+                *at = boot;
+            }
+        }
+    }
+
+    /// Whether the lease this hive went by has ended.
+    pub(super) fn lease_lapsed(&self) -> bool {
+        self.needs_quorum() && self.lease.until <= self.clock.boot
+    }
+
+    /// Whether the lease by which this hive led still runs.
+    pub(super) fn own_lease_runs(&self) -> bool {
+        self.needs_quorum()
+            && !self.set.ablation.no_lease
+            && self.lease.of == Some((self.set.me, self.set.incarnation))
+            && self.lease.until > self.clock.boot
     }
 
     /// When this hive may vote for `node`; `None`: now. Whoever led by its consent, or was granted a
@@ -103,13 +129,21 @@ impl Core {
             return None;
         }
         let led = self.lease.led.iter().filter(|(leader, (incarnation, epoch, _))| {
-            **leader != node && !self.gave_up_freely(**leader, *incarnation, *epoch)
+            let itself = **leader == node && self.incarnation_of(node) == Some(*incarnation);
+            !itself && !self.gave_up_freely(**leader, *incarnation, *epoch)
         });
         let led = led.map(|(_, (_, _, at))| *at);
-        let granted = self.lease.granted.filter(|(to, _)| *to != node).map(|(_, at)| at);
+        let granted = self.lease.granted.filter(|(to, _, _)| *to != node).map(|(_, _, at)| at);
         let last = led.chain(granted).chain([self.lease.born]).max()?;
         let until = last + self.set.peer_timeout;
         (until > self.clock.boot).then_some(until)
+    }
+
+    fn incarnation_of(&self, node: NodeId) -> Option<Incarnation> {
+        if node == self.set.me {
+            return Some(self.set.incarnation);
+        }
+        self.peers.every().find(|(other, _)| *other == node).map(|(_, peer)| peer.incarnation)
     }
 
     /// A leader that resigned without a successor had no lease any more, or a master that takes no writes.
@@ -132,8 +166,9 @@ impl Core {
     fn all_hives(&self) -> usize {
         let now = self.now();
         let mut all: BTreeSet<NodeId> = BTreeSet::new();
-        for (addr, _) in self.roster.listed() {
-            let node = self.roster.hive_at(addr);
+        for (addr, address) in self.roster.listed() {
+            // One hive at two addresses is one, also while it is silent.
+            let node = address.hive.unwrap_or(addr);
             let redis = self.redis_at(addr);
             let gone = self.look.last(redis) == Some(RedisView::Gone);
             let refused = self.roster.outcome(addr) == Some(Dialled::Refused);
@@ -196,9 +231,7 @@ impl Core {
 
     /// An ordered leadership has what was left of the old lease, counted from the own frame that the
     /// old leader had heard when it said so.
-    pub(super) fn lease_from_order(&mut self, from: NodeId, order: &Order) {
-        let heard = self.peers.heard(from, self.now()).and_then(|peer| peer.state.as_ref());
-        let echo = heard.and_then(|state| self.peers.echo(state));
+    pub(super) fn lease_from_order(&mut self, order: &Order, echo: Option<u64>) {
         let base = echo.and_then(|number| self.sent_at(number)).unwrap_or_default();
         let rest = order.lease_ms.map_or(Duration::ZERO, |ms| Duration::from_millis(ms.into()));
         self.lease.of = Some((self.set.me, self.set.incarnation));

@@ -145,7 +145,7 @@ pub struct Core {
     promise: Option<Granting>,
     /// Claims that wait for this hive's own look.
     claims: Vec<(NodeId, Claim, Time)>,
-    orders: Vec<(NodeId, Order)>,
+    orders: Vec<(NodeId, Order, Option<u64>)>,
     resignations: Vec<(Resignation, Time)>,
     route: Route,
     route_id: u64,
@@ -359,7 +359,7 @@ impl Core {
             master_offset: self.master_copy().map(|copy| copy.passport.offset),
             election_timestamp: self.leaderless_since,
             paused: self.paused(),
-            lease: self.lease_left(),
+            lease: self.lease_left().filter(|left| !left.is_zero()),
             change: self.change_text(),
             witness: self.set.witness,
         }

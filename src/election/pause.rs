@@ -7,6 +7,9 @@ use super::Core;
 use super::frame::{Pause, Verdict};
 use super::io::{Action, ReportKind};
 
+/// A counter above this is none of a hive.
+const COUNTER_MAX: u64 = 1 << 48;
+
 impl Core {
     /// Whether pause mode is on.
     pub(super) fn paused(&self) -> bool {
@@ -15,6 +18,8 @@ impl Core {
 
     /// A peer states what it knows: the higher counter, then the higher address, counts.
     pub(super) fn learn_pause(&mut self, heard: Option<Pause>) {
+        // Nobody counts so far: a later change could not be counted higher.
+        let heard = heard.filter(|pause| pause.counter <= COUNTER_MAX);
         let key = |pause: Option<Pause>| pause.map(|pause| (pause.counter, pause.node));
         if key(heard) > key(self.pause) {
             self.pause = heard;

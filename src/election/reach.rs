@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::change::Asker;
-use super::frame::State;
+use super::frame::{State, Verdict};
 use super::io::{Action, RedisView};
 use super::types::{CopyState, NodeId, RedisAddr, Time};
 use super::{Core, Role};
@@ -47,6 +47,8 @@ impl Core {
             return;
         }
         self.reach_timer.tried = Some(now);
+        let targets = self.targets();
+        self.look.keep(&targets);
         let all: Vec<RedisAddr> =
             self.peers.reachable(now).filter_map(|(_, _, s)| s.redis).collect();
         if all.is_empty() {
@@ -92,7 +94,9 @@ impl Core {
         if self.paused() || self.stopping || self.change().is_some() || rests {
             return;
         }
-        let Some((node, why)) = self.follower_ahead() else {
+        // A master that does not answer is judged by --redis-timeout, not by its reach.
+        let ahead = if self.master_answers() { self.follower_ahead() } else { None };
+        let Some((node, why)) = ahead else {
             self.reach_timer.ahead = None;
             return;
         };
@@ -111,8 +115,10 @@ impl Core {
         self.reach_timer.ahead = None;
         let text = format!("{node} {why}");
         self.report(super::ReportKind::Change, self.bound, text.clone(), out);
-        if let Err((_, refused)) = self.begin_change(Some(node), Asker::Reach, out) {
-            self.resign_for_reach(node, format!("{text}; {refused}"), out);
+        match self.begin_change(Some(node), Asker::Reach, out) {
+            Ok(()) => {}
+            Err((Verdict::Conflict, _)) => self.reach_timer.moved = None,
+            Err((_, refused)) => self.resign_for_reach(node, format!("{text}; {refused}"), out),
         }
     }
 

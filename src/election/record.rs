@@ -48,6 +48,7 @@ impl Core {
             return;
         }
         let from = frame.node;
+        self.note_led_on(from);
         match frame.message {
             Message::State(state) => {
                 self.see_epoch(state.epoch);
@@ -67,7 +68,12 @@ impl Core {
             Message::Grant(grant) => self.record_grant(from, grant),
             Message::Denial(denial) => self.record_denial(from, denial),
             Message::Withdrawal(withdrawal) => self.record_withdrawal(from, withdrawal),
-            Message::Order(order) => self.orders.push((from, order)),
+            Message::Order(order) => {
+                // Its lease counts from what its sender had heard when it was written.
+                let state = self.peers.heard(from, now).and_then(|peer| peer.state.as_ref());
+                let echo = state.and_then(|state| self.peers.echo(state));
+                self.orders.push((from, order, echo));
+            }
             Message::Hold(hold) => self.holds.push((from, hold)),
             Message::Held(held) => self.note_held(from, held.epoch),
             Message::Request(request) => self.requests.push((from, request)),

@@ -85,7 +85,9 @@ impl Core {
         let Role::Leading(leader) = &self.role else { return };
         let (now, addr, tended) = (self.now(), leader.leadership.master.addr, leader.tended);
         let node = self.hive_beside(addr);
-        if self.peers.heard(node, now).is_some() && !self.dies_too_often(node) {
+        let beside = self.peers.heard(node, now);
+        let stops = beside.and_then(|peer| peer.state.as_ref()).is_some_and(|state| state.stopping);
+        if beside.is_some() && !stops && !self.dies_too_often(node) {
             return self.set_tended(Tended::default());
         }
         if tended.asked.is_none_or(|asked| now.since(asked) >= ASK) {
@@ -93,7 +95,7 @@ impl Core {
             out.push(Action::AskTended { addr, node });
         }
         let dead = tended.dead.is_some_and(|since| now.since(since) >= DEAD);
-        if (dead || self.dies_too_often(node))
+        if (dead || stops || self.dies_too_often(node))
             && !self.change_waits()
             && self.begin_change(None, Asker::Nobody, out).is_err()
         {

@@ -20,6 +20,8 @@ pub(super) struct Address {
     told: bool,
     /// Since when it is dialled.
     pub since: Time,
+    /// The hive that was last found there.
+    pub hive: Option<NodeId>,
     /// How the newest dial ended, and when.
     pub outcome: Option<(Dialled, Time)>,
 }
@@ -79,6 +81,9 @@ impl Roster {
     pub fn dialled(&mut self, addr: NodeId, outcome: Dialled, now: Time) {
         if let Some(address) = self.map.get_mut(&addr) {
             address.outcome = Some((outcome, now));
+            if let Dialled::Hive { node, .. } = outcome {
+                address.hive = Some(node);
+            }
         }
         if outcome == Dialled::Myself && self.service {
             self.lists_me |= self.map.get(&addr).is_some_and(|address| address.listed);
@@ -165,6 +170,7 @@ impl Roster {
             fixed: false,
             told: false,
             since: now,
+            hive: None,
             outcome: None,
         }))
     }

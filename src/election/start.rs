@@ -53,6 +53,8 @@ impl Core {
         self.lost_at = self.woke;
         self.roster.woke(self.woke);
         self.role = Role::Starting;
+        // What was ordered before the sleep ended is for somebody who was awake.
+        self.orders.clear();
         self.answer_due = true;
         self.set_route(Route::Hold, out);
         out.push(Action::Resolve);

@@ -82,6 +82,10 @@ impl Core {
         if self.local.answers && own.passport.keys == 0 {
             return None;
         }
+        let master = self.leadership().filter(|_| !leads).map(|led| led.master.run_id);
+        if master == Some(own.passport.run_id) {
+            return Some(String::from("the Redis here is still the master of another leader"));
+        }
         // Where several stop at a time the leader is the one that stays.
         if self.holder_elsewhere(leads) {
             return None;
