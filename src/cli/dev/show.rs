@@ -160,14 +160,19 @@ fn greeting(hive: &LocalHive, port: u16) -> Vec<String> {
         let each = nodes.iter().map(|n| format!("{}:{port}", n.ip()));
         each.collect::<Vec<_>>().join(" ")
     };
-    vec![
+    let mut lines = vec![
         format!("A hive of {}: its files are in {}", nodes.len(), hive.dir().display()),
         format!("  write endpoint  127.0.0.1:{port}   try: redis-cli -p {port} SET key value"),
         format!("  read endpoint   127.0.0.1:{}   try: redis-cli -p {0} GET key", port + 1),
         format!("  every hive takes writes too: {}", list(PROXY_PORT)),
         format!("  every hive tells its status: {}", list(HTTP_PORT)),
-        String::new(),
-    ]
+    ];
+    if let Some(first) = nodes.first() {
+        let (exe, ip) = (hive.options().exe.display(), first.ip());
+        lines.push(format!("  planned change: {exe} switchover --http {ip}:{HTTP_PORT}"));
+    }
+    lines.push(String::new());
+    lines
 }
 
 /// Two endpoints and the signals on a thread of their own.
