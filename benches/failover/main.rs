@@ -67,7 +67,12 @@ impl Arguments {
     /// Sidecars at their defaults.
     fn plain(&self) -> impl Fn(&mut Options) {
         let extra = self.hive_arg.clone();
-        move |options: &mut Options| options.hive_args.extend(extra.iter().cloned())
+        move |options: &mut Options| {
+            if let Some(other) = std::env::var_os("HIVE_BIN") {
+                options.exe = other.into();
+            }
+            options.hive_args.extend(extra.iter().cloned());
+        }
     }
 
     fn tune(&self) -> impl Fn(&mut Options) {
