@@ -8,10 +8,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long it waits after an error before it connects again.
-pub const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
-/// Between an acknowledgement and the next write: what a gap is measured with.
-pub const WRITE_PAUSE: Duration = Duration::from_micros(200);
+/// How one goes about it.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    /// After an error, before it connects again.
+    pub reconnect: Duration,
+    /// Between an acknowledgement and the next write: what a gap is measured with.
+    pub write: Duration,
+}
+
+/// What a client does that nothing else is said about.
+pub const USUAL: Pace =
+    Pace { reconnect: Duration::from_millis(10), write: Duration::from_micros(200) };
 /// A client that has no answer after this long gives its connection up.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -28,11 +36,26 @@ impl Seen {
     /// The longest time without an acknowledged write that was not over at `fault`: its beginning
     /// and its length.
     pub fn outage(&self, fault: Instant) -> (Instant, Duration) {
-        let times = self.acked.iter().map(|(at, _)| *at);
-        let gaps = times.clone().zip(times.skip(1)).filter(|(_, end)| *end > fault);
-        let longest = gaps.max_by_key(|(start, end)| *end - *start);
-        longest.map_or((fault, Duration::ZERO), |(start, end)| (start, end - start))
+        longest_gap(self.times(), fault, None)
     }
+
+    /// When its writes were acknowledged.
+    pub fn times(&self) -> impl Iterator<Item = Instant> + Clone {
+        self.acked.iter().map(|(at, _)| *at)
+    }
+}
+
+/// The longest gap between two of these moments, which are in order, that ended after `from` and
+/// began before `until`: its beginning and its length.
+pub fn longest_gap(
+    times: impl Iterator<Item = Instant> + Clone,
+    from: Instant,
+    until: Option<Instant>,
+) -> (Instant, Duration) {
+    let counts = |start: Instant, end: Instant| end > from && until.is_none_or(|u| start < u);
+    let gaps = times.clone().zip(times.skip(1)).filter(|(start, end)| counts(*start, *end));
+    let longest = gaps.max_by_key(|(start, end)| *end - *start);
+    longest.map_or((from, Duration::ZERO), |(start, end)| (start, end - start))
 }
 
 /// The running client.
@@ -46,9 +69,14 @@ pub struct Client {
 impl Client {
     /// Starts it at the first of `addrs`; after an error it goes on to the next one.
     pub fn start(prefix: &str, addrs: Vec<SocketAddr>) -> Client {
+        Client::paced(prefix, addrs, USUAL)
+    }
+
+    /// The same at another pace.
+    pub fn paced(prefix: &str, addrs: Vec<SocketAddr>, pace: Pace) -> Client {
         let (stop, acked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (ended, counted, name) = (stop.clone(), acked.clone(), prefix.to_owned());
-        let thread = std::thread::spawn(move || write(&name, &addrs, &ended, &counted));
+        let thread = std::thread::spawn(move || write(&name, &addrs, pace, &ended, &counted));
         Client { prefix: prefix.to_owned(), stop, acked, thread: Some(thread) }
     }
 
@@ -79,7 +107,13 @@ fn key(prefix: &str, number: u64) -> String {
     format!("{prefix}:{number}")
 }
 
-fn write(prefix: &str, addrs: &[SocketAddr], stop: &AtomicBool, acked: &AtomicU64) -> Seen {
+fn write(
+    prefix: &str,
+    addrs: &[SocketAddr],
+    pace: Pace,
+    stop: &AtomicBool,
+    acked: &AtomicU64,
+) -> Seen {
     let mut seen = Seen::default();
     let mut connection: Option<TcpStream> = None;
     let mut turn = addrs.iter().cycle();
@@ -92,12 +126,12 @@ fn write(prefix: &str, addrs: &[SocketAddr], stop: &AtomicBool, acked: &AtomicU6
             Ok(()) => {
                 seen.acked.push((Instant::now(), number));
                 acked.fetch_add(1, Ordering::Relaxed);
-                std::thread::sleep(WRITE_PAUSE);
+                std::thread::sleep(pace.write);
             }
             Err(error) => {
                 seen.errors.push((Instant::now(), error.to_string()));
                 connection = None;
-                std::thread::sleep(RECONNECT_PAUSE);
+                std::thread::sleep(pace.reconnect);
             }
         }
     }

@@ -30,6 +30,8 @@ enum Deed {
 
 /// Longer than two round trips on a busy machine is an interruption.
 const NO_INTERRUPTION: Budget = Budget::median(10.0);
+/// A planned change of the master.
+pub const PLANNED: Budget = Budget::median(20.0);
 
 pub const FAULTS: [Fault; 6] = [
     Fault {
@@ -58,11 +60,11 @@ pub const FAULTS: [Fault; 6] = [
     },
     Fault {
         name: "hive-terminated",
-        what: "hive stopped by SIGTERM",
+        what: "leader's hive stopped by SIGTERM, hands over",
         deed: Deed::Terminate,
         part: Part::Hive,
-        others: NO_INTERRUPTION,
-        own: Some(Budget::median(100.0)),
+        others: PLANNED,
+        own: Some(PLANNED),
     },
     Fault {
         name: "hive-frozen",
@@ -98,8 +100,13 @@ impl Fault {
         matches!(self.deed, Deed::Terminate)
     }
 
-    /// Whether the master is lost with it.
-    pub fn takes_the_master(&self) -> bool {
-        self.part != Part::Hive
+    /// Whether another Redis is the master afterwards: it is lost, or was handed over.
+    pub fn moves_the_master(&self) -> bool {
+        self.part != Part::Hive || self.hands_over()
+    }
+
+    /// Whether the leader sees to it that nothing is lost.
+    pub fn hands_over(&self) -> bool {
+        matches!(self.deed, Deed::Terminate)
     }
 }

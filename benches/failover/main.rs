@@ -14,6 +14,7 @@ mod faults;
 #[allow(dead_code)]
 mod figures;
 mod outage;
+mod planned;
 mod quiet;
 
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ struct Arguments {
     #[arg(long, default_value_t = 20)]
     rounds: usize,
     /// Only these: node-killed, redis-killed, hive-killed, hive-terminated, hive-frozen,
-    /// node-vanished, start, idle
+    /// node-vanished, switchover, start, idle
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// One more argument for every sidecar, for example --hive-arg=--log-level=debug
@@ -52,7 +53,8 @@ impl Arguments {
     }
 
     fn check(&self) -> Result<(), String> {
-        let mut known = FAULTS.iter().map(|fault| fault.name).chain(["start", "idle"]);
+        let mut known =
+            FAULTS.iter().map(|fault| fault.name).chain(["switchover", "start", "idle"]);
         match self.only.iter().find(|only| !known.clone().any(|name| name == only.as_str())) {
             Some(unknown) => {
                 let known = known.by_ref().collect::<Vec<_>>().join(", ");
@@ -62,11 +64,22 @@ impl Arguments {
         }
     }
 
-    fn tune(&self) -> impl Fn(&mut Options) {
+    /// Sidecars at their defaults.
+    fn plain(&self) -> impl Fn(&mut Options) {
         let extra = self.hive_arg.clone();
         move |options: &mut Options| {
-            options.hive_args.extend(["--drain-timeout".to_owned(), DRAIN.to_owned()]);
+            if let Some(other) = std::env::var_os("HIVE_BIN") {
+                options.exe = other.into();
+            }
             options.hive_args.extend(extra.iter().cloned());
+        }
+    }
+
+    fn tune(&self) -> impl Fn(&mut Options) {
+        let plain = self.plain();
+        move |options: &mut Options| {
+            options.hive_args.extend(["--drain-timeout".to_owned(), DRAIN.to_owned()]);
+            plain(options);
         }
     }
 }
@@ -82,6 +95,9 @@ fn main() {
     let faults: Vec<&Fault> = FAULTS.iter().filter(|fault| arguments.wants(fault.name)).collect();
     if !faults.is_empty() {
         table.extend(outages(&arguments, &faults));
+    }
+    if arguments.wants("switchover") {
+        table.extend(switchovers(&arguments));
     }
     if arguments.wants("start") {
         table.extend(starts(&arguments));
@@ -111,7 +127,8 @@ fn outages(arguments: &Arguments, faults: &[&Fault]) -> Vec<Figure> {
             own.into_iter().for_each(|own| figures[1].add(own));
             figures[2].add(round.errors as f64);
             figures[3].add(round.lost as f64);
-            let slow = (round.errors > 0 && !fault.takes_the_master())
+            let slow = (round.errors > 0 && !fault.moves_the_master())
+                || (round.lost > 0 && fault.hands_over())
                 || fault.others.exceeded_by(others)
                 || fault.own.zip(own).is_some_and(|(budget, own)| budget.exceeded_by(own));
             if slow {
@@ -123,11 +140,40 @@ fn outages(arguments: &Arguments, faults: &[&Fault]) -> Vec<Figure> {
     table.into_iter().flatten().filter(measured).collect()
 }
 
+/// The two ways to reconnect take turns.
+fn switchovers(arguments: &Arguments) -> Vec<Figure> {
+    let mut hive = Hive::with(3, arguments.plain()).expect("a Redis server");
+    let mut table = planned::Table::new();
+    for number in 1..=arguments.rounds {
+        for (way, (called, reconnect)) in planned::WAYS.into_iter().enumerate() {
+            let round = planned::round(&mut hive, number, reconnect);
+            eprintln!(
+                "{number:3} switchover       {called}: worst {:.1} ms, nobody {:.1} ms, before {:.1} \
+                 ms, asked {:.1} ms, errors {}, lost {}, copies {}, \"{}\"",
+                round.worst,
+                round.whole,
+                round.usual,
+                round.asked,
+                round.errors,
+                round.lost,
+                round.copies,
+                round.text
+            );
+            if table.add(way, &round) {
+                keep(arguments, &format!("switchover-{number}-{way}.log"), &round.story.tell());
+            }
+        }
+    }
+    table.figures()
+}
+
 fn rows(fault: &Fault) -> [Figure; 4] {
     let what = fault.what;
     let own = Figure::new(format!("{what}: outage, its own clients reconnecting"), "ms", 1);
     let errors = Figure::new(format!("{what}: errors seen through another node"), "", 0);
-    let errors = if fault.takes_the_master() { errors } else { errors.within(Budget::worst(0.0)) };
+    let errors = if fault.moves_the_master() { errors } else { errors.within(Budget::worst(0.0)) };
+    let lost = Figure::new(format!("{what}: acknowledged writes lost"), "", 0);
+    let lost = if fault.hands_over() { lost.within(Budget::worst(0.0)) } else { lost };
     [
         Figure::new(format!("{what}: outage through another node"), "ms", 1).within(fault.others),
         match fault.own {
@@ -135,7 +181,7 @@ fn rows(fault: &Fault) -> [Figure; 4] {
             None => own,
         },
         errors,
-        Figure::new(format!("{what}: acknowledged writes lost"), "", 0),
+        lost,
     ]
 }
 

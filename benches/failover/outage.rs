@@ -14,7 +14,7 @@ use crate::harness::{Agreed, Hive, SOON, wait_until};
 /// Writes that a client has done before the fault, and after it.
 const SOME: u64 = 100;
 /// All nodes of the hive.
-const HOSTS: [u8; 3] = [1, 2, 3];
+pub const HOSTS: [u8; 3] = [1, 2, 3];
 
 /// What one round gave.
 pub struct Round {
@@ -41,9 +41,8 @@ pub struct Story {
 /// `number` decides which of the two other nodes the client uses: the one that wins the election,
 /// or the other one.
 pub fn round(hive: &mut Hive, fault: &Fault, number: usize) -> Round {
-    let before = healthy(hive);
+    let before = fresh(hive);
     let logs = lengths(hive);
-    empty(hive, before);
     let host = before.leader;
     let mut others: Vec<u8> = HOSTS.into_iter().filter(|other| *other != host).collect();
     others.rotate_left(number % 2);
@@ -61,7 +60,7 @@ pub fn round(hive: &mut Hive, fault: &Fault, number: usize) -> Round {
     let after = wait_until("the others agree on another leader", SOON, || {
         hive.agreed(&others).filter(|now| now.epoch > before.epoch && now.leader != host)
     });
-    assert_eq!(after.master == before.master, !fault.takes_the_master(), "{}", fault.what);
+    assert_eq!(after.master == before.master, !fault.moves_the_master(), "{}", fault.what);
     if fault.ends_later() {
         wait_until("the stopping hive has ended", SOON, || {
             let node = hive.node(host).expect("the node exists");
@@ -88,7 +87,7 @@ pub fn round(hive: &mut Hive, fault: &Fault, number: usize) -> Round {
         own: outages.next(),
         errors: seen.first().map_or(0, |seen| seen.errors.len()),
         lost,
-        story: Story { head, logs },
+        story: Story::new(head, logs),
     };
     hive.kill(host, fault.part).expect("kill what is frozen or stopping");
     hive.revive(host, Part::Both).expect("revive");
@@ -96,8 +95,15 @@ pub fn round(hive: &mut Hive, fault: &Fault, number: usize) -> Round {
     round
 }
 
+/// A healthy hive without keys.
+pub fn fresh(hive: &mut Hive) -> Agreed {
+    let now = healthy(hive);
+    empty(hive, now);
+    now
+}
+
 /// Waits until all agree, all copies are current, and the leader is beside its master.
-fn healthy(hive: &mut Hive) -> Agreed {
+pub fn healthy(hive: &mut Hive) -> Agreed {
     wait_until("a leader beside its master", SOON, || {
         let now = hive.settle();
         (now.leader == now.master).then_some(now)
@@ -114,7 +120,8 @@ fn empty(hive: &Hive, now: Agreed) {
     });
 }
 
-fn write_some(clients: &[Client]) {
+/// Waits until every client has done some more writes.
+pub fn write_some(clients: &[Client]) {
     let goals: Vec<u64> = clients.iter().map(|client| client.acked() + SOME).collect();
     wait_until("every client writes", SOON, || {
         clients.iter().zip(&goals).all(|(client, goal)| client.acked() >= *goal).then_some(())
@@ -141,18 +148,24 @@ fn tell(head: &mut String, name: &str, seen: &Seen, at: Instant, wall: SystemTim
 }
 
 /// The time of day (UTC) as in the logs.
-fn clock(at: SystemTime) -> String {
+pub fn clock(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, micros) = (since.as_secs() % 86_400, since.subsec_micros());
     format!("{:02}:{:02}:{:02}.{micros:06}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-fn lengths(hive: &Hive) -> Vec<(PathBuf, usize)> {
+/// How long every log is now.
+pub fn lengths(hive: &Hive) -> Vec<(PathBuf, usize)> {
     let logs = hive.nodes().iter().flat_map(|node| [node.hive_log(), node.redis_log()]);
     logs.map(|log| (log.clone(), std::fs::read(&log).map_or(0, |text| text.len()))).collect()
 }
 
 impl Story {
+    /// What a round has to say itself, and the logs with their lengths when it began.
+    pub fn new(head: String, logs: Vec<(PathBuf, usize)>) -> Story {
+        Story { head, logs }
+    }
+
     /// The head and what every log got since the round began.
     pub fn tell(&self) -> String {
         let mut text = self.head.clone();
