@@ -143,7 +143,10 @@ impl Core {
             return;
         }
         let now = self.now();
-        self.look_around(now, out);
+        // In a planned change nobody has to look for a master: everybody is busy enough.
+        if self.awaited_successor(now).is_none() && self.ordered_claim().is_none() {
+            self.look_around(now, out);
+        }
         let Role::Candidate(candidate) = &self.role else { return };
         if candidate.claim.is_some() {
             return self.pursue_claim(out);
