@@ -143,10 +143,7 @@ impl Core {
             return;
         }
         let now = self.now();
-        // In a planned change nobody has to look for a master: everybody is busy enough.
-        if self.awaited_successor(now).is_none() && self.ordered_claim().is_none() {
-            self.look_around(now, out);
-        }
+        self.look_around(now, out);
         let Role::Candidate(candidate) = &self.role else { return };
         if candidate.claim.is_some() {
             return self.pursue_claim(out);
@@ -184,7 +181,10 @@ impl Core {
     fn look_around(&mut self, now: Time, out: &mut Vec<Action>) {
         let Role::Candidate(candidate) = &self.role else { return };
         let began = candidate.began;
-        self.probe_for_campaign(began, out);
+        // In a planned change nobody has to look for a master: everybody is busy enough.
+        if self.awaited_successor(now).is_none() && self.ordered_claim().is_none() {
+            self.probe_for_campaign(began, out);
+        }
         let timeout = self.set.election_timeout;
         let ready = self.looked_for_campaign(began) || now.since(began) >= timeout;
         let late = now.since(self.said_at) >= self.set.heartbeat;
