@@ -83,6 +83,12 @@ fn two_and_a_witness() {
     for lost in [before.leader, 3, 3 - before.leader] {
         let kept = if lost == 1 { 2 } else { 1 };
         let leads = hive.settle_within(LONG).leader == lost;
+        // Replication is asynchronous, and Redis feeds a fresh replica only after up to a second.
+        let both = || {
+            let offset = |host| hive.info(host, "master_repl_offset");
+            (offset(1)? == offset(2)?).then_some(())
+        };
+        wait_until("both have every write", LONG, both);
         hive.kill(lost, Part::Both).expect("kill");
         let since = Instant::now();
         let key = format!("without {lost}");
