@@ -120,6 +120,11 @@ impl Core {
         };
         let kin = own.root == Some(named.master.root)
             || [own.passport.replid, own.passport.replid2].contains(&named.master.replid);
+        // Of its history, but of a later stream and further: that master was replaced meanwhile.
+        let later = kin && own.passport.replid != named.master.replid && own.offset > named.offset;
+        if later {
+            return true;
+        }
         let weight = (named.dataset_bytes >> 20, named.keys);
         !kin && !self.set.ablation.no_root_guard && self.reach().weight(&own) > weight
     }
