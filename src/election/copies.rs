@@ -166,6 +166,8 @@ pub(super) struct Local {
     sync_from: Option<(Root, u64)>,
     /// When the load last moved.
     moved: Time,
+    /// When the same offset was read before, of the same upstream.
+    unmoved: Option<Time>,
     /// It is the master of the leadership last known; any other master is not current.
     pub leads: bool,
 }
@@ -177,6 +179,9 @@ impl Local {
         if before.is_none_or(|before| before.run_id != passport.run_id) {
             *self = Local { moved: now, ..Local::default() };
         }
+        let same = |b: &Passport| b.upstream == passport.upstream && b.offset == passport.offset;
+        let still = self.passport.filter(|(before, _)| same(before));
+        self.unmoved = still.map(|(_, at)| at);
         let same_link = before.is_some_and(|before| before.upstream == passport.upstream);
         if !passport.link_up || !same_link {
             (self.link_since, self.bar) = (None, None);
@@ -264,6 +269,12 @@ impl Local {
                 RedisRole::Replica => passport.link_up && reached,
             };
         Some(Copy { passport, state, root, provisional: self.provisional, offset, current })
+    }
+
+    /// Whether it was read twice after this and applied nothing in between: what its master had sent
+    /// is in the copy.
+    pub fn drained_since(&self, at: Time) -> bool {
+        self.unmoved.is_some_and(|before| before > at)
     }
 
     /// The time since a load last moved; a load that stands still is not waited for.

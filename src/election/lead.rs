@@ -136,7 +136,7 @@ impl Core {
         if master.addr == self.set.redis {
             self.own_master_lost(&master)
         } else {
-            self.far_master_lost()
+            self.far_master_lost(&master)
         }
     }
 
@@ -162,8 +162,9 @@ impl Core {
         None
     }
 
-    fn far_master_lost(&self) -> Option<String> {
-        let Some(watched) = &self.watched else { return None };
+    fn far_master_lost(&self, master: &Master) -> Option<String> {
+        // What is known of another run says nothing about this one.
+        let watched = self.watched.as_ref().filter(|w| w.master.run_id == master.run_id)?;
         let now = self.now();
         if watched.gone {
             return Some(format!("the master {} is gone or restarted", watched.master.addr));

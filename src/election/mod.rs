@@ -105,6 +105,8 @@ struct Watched {
     silent_since: Option<Time>,
     /// It is gone, restarted, or another one.
     gone: bool,
+    /// Since when another run answers at its address.
+    replaced: Option<Time>,
 }
 
 /// An order to the own Redis that has not ended.

@@ -120,6 +120,7 @@ impl Core {
             RedisView::Up(passport) if passport.run_id == watched.master.run_id => {
                 (watched.passport, watched.silent_since) = (Some((passport, now)), None);
                 (watched.heard, watched.gone) = (Some(now), false);
+                watched.replaced = None;
             }
             RedisView::Busy => {
                 (watched.silent_since, watched.gone) = (None, false);
@@ -128,7 +129,11 @@ impl Core {
             RedisView::Silent | RedisView::Unfit => {
                 watched.silent_since.get_or_insert(now);
             }
-            RedisView::Up(_) | RedisView::Gone => watched.gone = true,
+            RedisView::Up(_) => {
+                watched.gone = true;
+                watched.replaced.get_or_insert(now);
+            }
+            RedisView::Gone => watched.gone = true,
         }
     }
 

@@ -66,12 +66,17 @@ impl Core {
     }
 
     /// 2.10: a replica whose link is down and whose leader is not heard is parked: its master's
-    /// address may be reused by a stranger.
+    /// address may be reused by a stranger. Where one answers there already, the link is dead, only
+    /// the replica has not noticed; it is parked as soon as it has applied what it had received.
     fn orphaned(&self) -> bool {
         let Some((passport, _)) = self.local.passport else { return false };
+        let replaced = self.watched.as_ref().is_some_and(|watched| {
+            passport.upstream == Some(watched.master.addr)
+                && watched.replaced.is_some_and(|at| self.local.drained_since(at))
+        });
         passport.role == RedisRole::Replica
             && !passport.parked()
-            && !passport.link_up
+            && (!passport.link_up || replaced)
             && self.look_is_ready()
             && self.living().is_none_or(|living| passport.upstream != Some(living.master.addr))
             // What follows the successor of a planned change will be fed by it in a moment.
@@ -182,6 +187,7 @@ impl Core {
             heard: None,
             silent_since: None,
             gone: false,
+            replaced: None,
         });
         out.push(Action::Watch(wanted));
     }
