@@ -84,10 +84,10 @@ impl Node {
         let links = settings::peer_settings(&config, me, incarnation, name.clone());
         let peers = peer::start(links, sender.clone()).await?;
         let (routed_in, routed) = mpsc::unbounded_channel();
-        let proxy = settings::start_proxy(&config, routed_in)?;
+        let origin = Instant::now();
+        let proxy = settings::start_proxy(&config, origin, routed_in)?;
         let redis = redis::start(settings::redis_settings(&config, me), sender.clone());
         let discovery = discovery::start(settings::discovery_settings(&config, search), sender)?;
-        let origin = Instant::now();
         let core = Core::new(settings::core_settings(&config, me, incarnation), clocks(origin));
         let shown = Shown::new(me, incarnation, name.clone(), &config);
         let pulse = Arc::new(Pulse::default());
@@ -205,9 +205,9 @@ impl Node {
             Action::Send { to, frame } => self.peers.send(to, &frame),
             Action::Dial(addresses) => self.peers.dial(addresses),
             Action::Resolve => self.discovery.resolve_now(),
-            Action::Route { id, route } => {
+            Action::Route { id, route, keep } => {
                 self.shown.routed(&route);
-                self.proxy.route(id, route);
+                self.proxy.route(id, route, keep);
             }
             Action::Redis { id, at, run_id, order } => {
                 tracing::debug!(?at, ?order, "order to a Redis");

@@ -358,7 +358,7 @@ impl World {
                 let listed = Input::Dns((0..self.hosts.len()).map(node).collect());
                 self.input(took + 2 * NETWORK, host, Waiting::Input(Box::new(listed)));
             }
-            Action::Route { id, route } => {
+            Action::Route { id, route, keep: _ } => {
                 self.hosts[host].route = route;
                 let routed = Waiting::Input(Box::new(Input::Routed { id }));
                 self.input(took + ROUTED, host, routed);

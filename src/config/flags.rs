@@ -43,6 +43,10 @@ pub mod defaults {
     pub const PRIORITY: &str = "100";
     /// `--proxy-threads`
     pub const PROXY_THREADS: &str = "2";
+    /// `--splice`
+    pub const SPLICE: &str = "auto";
+    /// `--move-sessions`
+    pub const MOVE_SESSIONS: &str = "on";
     /// `--max-clients`
     pub const MAX_CLIENTS: &str = "10000";
     /// `--log-level`
@@ -186,6 +190,17 @@ pub struct Flags {
     #[arg(long, env = "HIVE_PROXY_THREADS", hide_env_values = true, value_name = "N")]
     #[arg(default_value = defaults::PROXY_THREADS)]
     pub proxy_threads: String,
+
+    /// auto: large values move through pipes inside the kernel; off: everything is copied
+    #[arg(long, env = "HIVE_SPLICE", hide_env_values = true, value_name = "auto|off")]
+    #[arg(default_value = defaults::SPLICE)]
+    pub splice: String,
+
+    /// on: clients keep their connection through a change of master where nothing is lost by it;
+    /// off: all are cut
+    #[arg(long, env = "HIVE_MOVE_SESSIONS", hide_env_values = true, value_name = "on|off")]
+    #[arg(default_value = defaults::MOVE_SESSIONS)]
+    pub move_sessions: String,
 
     /// Clients served at the same time; further ones get an error and a close
     #[arg(long, env = "HIVE_MAX_CLIENTS", hide_env_values = true, value_name = "N")]

@@ -64,6 +64,10 @@ pub struct Config {
     pub witness: bool,
     /// Threads of the proxy, at least one.
     pub proxy_threads: usize,
+    /// Large values may move by `splice(2)`.
+    pub splice: bool,
+    /// Clients keep their connection through a change of master where nothing is lost by it.
+    pub move_sessions: bool,
     /// Clients served at the same time, at least one.
     pub max_clients: usize,
     /// How log lines look.
@@ -196,6 +200,8 @@ impl Config {
             rescue: values::rescue(&mut read, flags, outside),
             witness: read.yes("--witness", flags.witness.as_ref()),
             proxy_threads: values::proxy_threads(&mut read, flags, outside),
+            splice: read.either("--splice", &flags.splice, ["auto", "off"]),
+            move_sessions: read.either("--move-sessions", &flags.move_sessions, ["on", "off"]),
             max_clients: read.number(
                 "--max-clients",
                 &flags.max_clients,

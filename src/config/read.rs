@@ -202,6 +202,19 @@ impl Reader<'_> {
         }
     }
 
+    /// One of two words, the first of which is the default and means true.
+    pub fn either(&mut self, flag: &'static str, text: &str, words: [&str; 2]) -> bool {
+        let [yes, no] = words;
+        match self.or_default(flag, text, yes) {
+            text if text == yes => true,
+            text if text == no => false,
+            other => {
+                self.error(flag, format!("'{other}' is unknown: give {yes} or {no}"));
+                true
+            }
+        }
+    }
+
     /// A port. Kubernetes makes variables such as `HIVE_PEER_PORT=tcp://10.0.0.1:6379` for a
     /// Service named `hive-peer`: those are not meant for us.
     pub fn port(&mut self, flag: &'static str, text: &str, default: &str) -> u16 {

@@ -8,7 +8,7 @@ use core::net::IpAddr;
 
 use super::frame::{Frame, Message, Verdict};
 use super::types::{
-    Epoch, Incarnation, Master, NodeId, Passport, RedisAddr, Route, RunId, Time, Wall,
+    Epoch, Incarnation, Keep, Master, NodeId, Passport, RedisAddr, Route, RunId, Time, Wall,
 };
 
 /// Something that happened. An input only records facts; [`Input::Tick`] decides.
@@ -206,6 +206,8 @@ pub enum Action {
         id: u64,
         /// The route.
         route: Route,
+        /// Which sessions of the master before live on under it.
+        keep: Keep,
     },
     /// An order for a Redis. Supersedes an order still out at the same one, whose connection is reset.
     /// Repeated while Redis is busy or loading. [`Input::Done`] with `id` follows unless superseded.

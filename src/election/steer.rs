@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::copies::{given_up, state_of};
 use super::io::{Action, RedisOrder, Target};
-use super::types::{CopyState, Master, Passport, RedisRole, Route, Time};
+use super::types::{CopyState, Keep, Master, Passport, RedisRole, Route, Time};
 use super::{Core, OrderOut, Role, Watched};
 
 /// An order that was refused or failed is not repeated before this.
@@ -165,7 +165,7 @@ impl Core {
             }
             self.route = route.clone();
             self.renew_lease(out);
-            out.push(Action::Route { id: self.route_id, route });
+            out.push(Action::Route { id: self.route_id, route, keep: Keep::None });
         }
     }
 

@@ -350,6 +350,25 @@ pub enum Route {
     },
 }
 
+/// Which sessions of the master before a route may live on under it (DESIGN 3.4). A session that may
+/// have seen something the next master lacks never does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// None.
+    #[default]
+    None,
+    /// The master failed, or is lost from sight.
+    Crash {
+        /// Those whose last reply was passed on before this.
+        before: Time,
+    },
+    /// The master was changed as planned.
+    Planned {
+        /// Those whose last reply was passed on before this.
+        before: Time,
+    },
+}
+
 impl Route {
     /// The run of the master it leads to.
     pub fn run_id(&self) -> Option<RunId> {

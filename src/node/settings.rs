@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -68,6 +68,7 @@ pub(super) fn peer_settings(
 /// Opens the write endpoint; `routed` hears of every route that all threads have.
 pub(super) fn start_proxy(
     config: &Config,
+    origin: Instant,
     routed: mpsc::UnboundedSender<u64>,
 ) -> anyhow::Result<Proxy> {
     let settings = |ip: IpAddr| ProxySettings {
@@ -75,6 +76,9 @@ pub(super) fn start_proxy(
         threads: config.proxy_threads,
         hold_timeout: config.timing.hold_timeout,
         max_clients: config.max_clients,
+        origin,
+        splice: config.splice,
+        move_sessions: config.move_sessions,
         freshness: true,
     };
     let confirm: proxy::Routed = Arc::new(move |id| {

@@ -15,7 +15,11 @@
 mod accept;
 mod desk;
 mod gate;
+#[allow(dead_code)]
+mod ledger;
 mod relay;
+#[allow(dead_code, unused_imports)]
+mod resp;
 mod route;
 mod session;
 mod socket;
@@ -48,6 +52,12 @@ pub struct ProxySettings {
     pub hold_timeout: Duration,
     /// `--max-clients`: clients at one time, held ones included; further ones get an error.
     pub max_clients: usize,
+    /// `--splice`: whether bulk bytes may move through pipes, by `splice(2)`.
+    pub splice: bool,
+    /// `--move-sessions`: whether sessions go on with another master where they can.
+    pub move_sessions: bool,
+    /// The zero of the control plane's clock.
+    pub origin: Instant,
     /// Whether bytes are passed on only until the moment given to [`Proxy::touch`].
     pub freshness: bool,
 }
@@ -143,7 +153,11 @@ impl Proxy {
     /// all others are cut. While it is held replies pass and requests are left unread; `routed(id)`
     /// says that none is passed on any more. A route of a lower epoch than one seen before is
     /// ignored, and confirmed.
-    pub fn route(&self, id: u64, route: election::Route) {
+    ///
+    /// `keep` says which sessions of the master before go on with that of the new route; its times
+    /// count from [`ProxySettings::origin`].
+    pub fn route(&self, id: u64, route: election::Route, keep: election::Keep) {
+        let _ = keep;
         self.shared.routes.set(id, route);
         self.shared.ring();
         if self.shared.stop.is_cancelled() {

@@ -71,7 +71,16 @@ fn random_bytes_without_a_master_are_not_read_for_ever() {
 }
 
 fn settings(listen: Vec<SocketAddr>) -> ProxySettings {
-    ProxySettings { listen, threads: 1, hold_timeout: PATIENCE, max_clients: 10, freshness: false }
+    ProxySettings {
+        listen,
+        threads: 1,
+        hold_timeout: PATIENCE,
+        max_clients: 10,
+        splice: true,
+        move_sessions: true,
+        origin: Instant::now(),
+        freshness: false,
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use redis_hive::election::Route;
+use redis_hive::election::{Keep, Route};
 
 use crate::support::*;
 
@@ -293,18 +293,25 @@ fn superseded_routes_are_confirmed_too() {
         threads: 2,
         hold_timeout: PATIENCE,
         max_clients: 10,
+        splice: true,
+        move_sessions: true,
+        origin: Instant::now(),
         freshness: false,
     };
     let routed = Arc::new(move |id| tell.send(id).unwrap_or(()));
     let proxy = redis_hive::proxy::start(settings, routed).unwrap();
     let server = Server::echo();
     for id in 0..1_000 {
-        proxy.route(id, if id % 2 == 0 { Route::Hold } else { forward(id, server.addr) });
+        proxy.route(
+            id,
+            if id % 2 == 0 { Route::Hold } else { forward(id, server.addr) },
+            Keep::None,
+        );
     }
     for id in 0..1_000 {
         assert_eq!(confirmed.recv_timeout(PATIENCE), Ok(id));
     }
     proxy.shutdown();
-    proxy.route(1_000, Route::Hold);
+    proxy.route(1_000, Route::Hold, Keep::None);
     assert_eq!(confirmed.recv_timeout(PATIENCE), Ok(1_000));
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use redis_hive::election::{Epoch, Id, RedisAddr, Route};
+use redis_hive::election::{Epoch, Id, Keep, RedisAddr, Route};
 use redis_hive::proxy::{self, Counters, Proxy, ProxySettings};
 use socket2::SockRef;
 
@@ -40,6 +40,9 @@ impl Hive {
             threads: 2,
             hold_timeout: PATIENCE,
             max_clients: 10_000,
+            splice: true,
+            move_sessions: true,
+            origin: Instant::now(),
             freshness: false,
         };
         change(&mut settings);
@@ -54,7 +57,7 @@ impl Hive {
     pub fn route(&self, route: Route) -> Duration {
         let id = self.ids.fetch_add(1, Ordering::Relaxed) as u64;
         let begun = Instant::now();
-        self.proxy.route(id, route);
+        self.proxy.route(id, route, Keep::None);
         assert_eq!(self.confirmed.recv_timeout(PATIENCE), Ok(id));
         let took = begun.elapsed();
         assert!(self.confirmed.try_recv().is_err(), "confirmed twice");
@@ -65,7 +68,7 @@ impl Hive {
     pub fn burst(&self, routes: impl IntoIterator<Item = Route>) {
         let begin = |route| {
             let id = self.ids.fetch_add(1, Ordering::Relaxed) as u64;
-            self.proxy.route(id, route);
+            self.proxy.route(id, route, Keep::None);
             id
         };
         let ids: Vec<_> = routes.into_iter().map(begin).collect();

@@ -147,7 +147,7 @@ impl World {
                 let delay = self.rng.between(MS, 5 * MS);
                 self.after(delay, Event::Resolve { host, life, again: false });
             }
-            Action::Route { id, route } => {
+            Action::Route { id, route, keep: _ } => {
                 self.check_route(host, &route);
                 let delay = self.rng.between(50, 2 * MS);
                 self.after(delay, Event::Routed { host, life, id, route });
