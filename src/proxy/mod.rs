@@ -8,6 +8,8 @@
 //! accept.rs --socket--> worker.rs --task--> session.rs (held, connecting, turned away) --> relay.rs
 //! ```
 //!
+//! The read endpoint is a second [`Proxy`] ([`start_reads`]), whose only route is the local Redis.
+//!
 //! Two checks stand before every write, both on memory shared by all threads: that the connection
 //! belongs to the current generation of routes (and, for a request, that this is not held), and that
 //! the control plane has shown life lately and its lease is not over.
@@ -23,6 +25,7 @@ mod resp;
 mod route;
 mod session;
 mod socket;
+mod visit;
 mod worker;
 
 use std::io;
@@ -39,6 +42,7 @@ use accept::Acceptor;
 use desk::{Desk, Shared};
 use gate::Gate;
 use route::Routes;
+use visit::Entrance;
 
 /// What the data plane is started with.
 #[derive(Clone, Debug)]
@@ -67,7 +71,7 @@ pub struct ProxySettings {
 pub enum ProxyError {
     /// An address could not be listened on: taken, not of this machine, or of an address family
     /// this machine lacks (then try the other family).
-    #[error("cannot listen for clients on {addr}: {source} (--proxy-port, --bind)")]
+    #[error("cannot listen for clients on {addr}: {source} (--proxy-port, --read-port, --bind)")]
     Listen {
         /// The address.
         addr: SocketAddr,
@@ -86,6 +90,10 @@ pub struct Counters {
     pub clients: u64,
     /// Of these, clients that wait for a master.
     pub held: u64,
+    /// Of these, clients that have a connection to a master.
+    pub attached: u64,
+    /// Of these, clients of the read endpoint, which are here for want of a copy to read from.
+    pub visitors: u64,
     /// Connections accepted, those over the limit included.
     pub accepted_total: u64,
     /// Clients that were sent an error and closed.
@@ -110,6 +118,29 @@ pub type Routed = Arc<dyn Fn(u64) + Send + Sync>;
 ///
 /// [`ProxyError::Listen`] names the address that is taken.
 pub fn start(settings: ProxySettings, routed: Routed) -> Result<Proxy, ProxyError> {
+    start_with(settings, routed, None)
+}
+
+/// Starts the data plane of the read endpoint, as [`start`] does. It holds and turns away nobody
+/// for want of a master: where its route is not [`election::Route::Forward`], or the Redis there
+/// takes no connection, clients are handed over to the proxy `write`.
+///
+/// # Errors
+///
+/// As [`start`].
+pub fn start_reads(
+    settings: ProxySettings,
+    routed: Routed,
+    write: &Proxy,
+) -> Result<Proxy, ProxyError> {
+    start_with(settings, routed, Some(Entrance::new(write.shared.clone())))
+}
+
+fn start_with(
+    settings: ProxySettings,
+    routed: Routed,
+    elsewhere: Option<Entrance>,
+) -> Result<Proxy, ProxyError> {
     let listeners = accept::listen(&settings.listen)?;
     let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let (desks, inboxes) = Desk::rows(settings.threads.max(1));
@@ -117,6 +148,7 @@ pub fn start(settings: ProxySettings, routed: Routed) -> Result<Proxy, ProxyErro
         routes: Routes::new(desks.len(), routed),
         gate: Gate::new(settings.freshness),
         settings,
+        elsewhere,
         desks,
         tally: Default::default(),
         stop: CancellationToken::new(),
@@ -180,6 +212,18 @@ impl Proxy {
         self.shared.desks.iter().for_each(Desk::touched);
     }
 
+    /// At most so many clients at one time, beside [`ProxySettings::max_clients`]; `None`: no such
+    /// limit. Clients that are here already stay.
+    pub fn limit(&self, clients: Option<usize>) {
+        self.shared.tally.limit.store(clients.unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
+    /// Closes one in `one_in` of the visitors, chosen by chance and rounded up, each when its last
+    /// reply has been passed on: they come back through the read endpoint.
+    pub fn send_home(&self, one_in: u32) {
+        visit::send_home(&self.shared.desks, one_in);
+    }
+
     /// The figures now.
     pub fn counters(&self) -> Counters {
         self.shared.counters()
@@ -222,12 +266,14 @@ impl Shared {
     fn counters(&self) -> Counters {
         let mut sum = Counters {
             clients: self.tally.clients.load(Ordering::Relaxed) as u64,
+            visitors: self.tally.visitors.load(Ordering::Relaxed) as u64,
             accepted_total: self.tally.accepted.load(Ordering::Relaxed),
             refused_total: self.tally.refused.load(Ordering::Relaxed),
             ..Counters::default()
         };
         for desk in &self.desks {
             sum.held += desk.tally.held.get();
+            sum.attached += desk.tally.attached.get();
             sum.refused_total += desk.tally.refused.get();
             sum.cut_total += desk.tally.cut.get();
             sum.bytes_up += desk.tally.up.get();

@@ -38,7 +38,7 @@ pub(super) struct Relay {
 /// How a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Both sides closed and all bytes are delivered.
+    /// Both sides closed and all bytes are delivered, or a visitor goes home.
     Complete,
     /// The client's connection broke, or a half-closed session stood still.
     Client,
@@ -76,7 +76,7 @@ impl Relay {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let worker = &**self.seat.worker();
         if self.slot == NO_SLOT {
-            self.slot = worker.enrol(cx.waker().clone());
+            self.slot = worker.enrol(cx.waker().clone(), self.seat.is_visitor());
         }
         let (generation, slot) = (self.generation, self.slot);
         let requests = Pass { worker, generation, slot, requests: true };
@@ -96,9 +96,18 @@ impl Relay {
         }
         match (up, down) {
             (Poll::Ready(_), Poll::Ready(_)) => Poll::Ready(End::Complete),
+            (Poll::Pending, Poll::Pending) if self.goes_home() => Poll::Ready(End::Complete),
             (Poll::Pending, Poll::Pending) => Poll::Pending,
             _ => self.half_closed(),
         }
+    }
+
+    /// A visitor whose copy at home is current again, with nothing on its way.
+    fn goes_home(&self) -> bool {
+        self.seat.is_visitor()
+            && self.up.tail.is_none()
+            && self.down.tail.is_none()
+            && self.seat.worker().is_sent_home(self.slot)
     }
 
     /// One direction has ended. The other goes on as long as it moves: a peer that vanished, or

@@ -28,7 +28,9 @@ pub(super) async fn serve(client: TcpStream, seat: Seat) {
         let now = view.borrow_and_update().clone();
         let current = &*now.current;
         let error = match &current.route {
-            Route::Refuse { reason } => return turn_away(&client, &seat, reason).await,
+            Route::Refuse { reason } if seat.worker().shared().elsewhere.is_none() => {
+                return turn_away(&client, &seat, reason).await;
+            }
             Route::Forward { .. } if !seat.worker().gate_is_open() => NoMaster::Unsure,
             Route::Forward { master, .. } if now.probe == 0 => {
                 let generation = current.generation;
@@ -46,8 +48,11 @@ pub(super) async fn serve(client: TcpStream, seat: Seat) {
             }
             Route::Forward { master, .. } => NoMaster::Silent(*master),
             Route::Held { master, .. } => NoMaster::Changing(*master, current.since),
-            Route::Hold => NoMaster::Unknown(current.since),
+            Route::Hold | Route::Refuse { .. } => NoMaster::Unknown(current.since),
         };
+        if let Some(elsewhere) = &seat.worker().shared().elsewhere {
+            return elsewhere.take(client);
+        }
         match hold(&client, &seat, &mut view, &mut waited).await {
             Held::Changed => {}
             Held::Gone => return,

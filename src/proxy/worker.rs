@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::desk::{Desk, Job, Shared, Tally};
 use super::route::Current;
-use super::{session, socket};
+use super::{session, socket, visit};
 use crate::election::{RedisAddr, Route};
 
 /// Bytes moved with one receive and one send.
@@ -127,6 +127,9 @@ struct Slot {
     stalled: bool,
     kept: bool,
     half_closed: bool,
+    visitor: bool,
+    /// A visitor whose session is to end with its last reply.
+    sent_home: bool,
 }
 
 impl Worker {
@@ -209,6 +212,10 @@ impl Worker {
                 self.relays.borrow_mut().wake_kept();
             }
         }
+        match self.desk().send_home.swap(0, Ordering::SeqCst) {
+            0 => {}
+            one_in => self.relays.borrow_mut().send_home(one_in),
+        }
         self.unstall();
     }
 
@@ -280,9 +287,17 @@ impl Worker {
     }
 
     /// A slot for a relay that is to be woken when the route changes.
-    pub(super) fn enrol(&self, waker: Waker) -> u32 {
+    pub(super) fn enrol(&self, waker: Waker, visitor: bool) -> u32 {
         let mut relays = self.relays.borrow_mut();
-        let slot = Some(Slot { waker, stalled: false, kept: false, half_closed: false });
+        self.tally().attached.add(1);
+        let slot = Some(Slot {
+            waker,
+            stalled: false,
+            kept: false,
+            half_closed: false,
+            visitor,
+            sent_home: false,
+        });
         if let Some(index) = relays.free.pop() {
             relays.slots[index as usize] = slot;
             return index;
@@ -296,6 +311,7 @@ impl Worker {
         let mut relays = self.relays.borrow_mut();
         let old = relays.slots.get_mut(slot as usize).and_then(Option::take);
         if let Some(old) = old {
+            self.tally().attached.take_one();
             relays.free.push(slot);
             if old.stalled {
                 relays.stalled.retain(|&other| other != slot);
@@ -313,6 +329,11 @@ impl Worker {
         }
     }
 
+    /// Whether the relay in `slot` is a visitor's that is to end with its last reply.
+    pub(super) fn is_sent_home(&self, slot: u32) -> bool {
+        self.relays.borrow_mut().get(slot).is_some_and(|slot| slot.sent_home)
+    }
+
     /// How often half-closed relays have been woken to look at themselves.
     pub(super) fn sweeps(&self) -> u32 {
         self.sweeps.get()
@@ -327,10 +348,10 @@ impl Worker {
 
     fn take(self: &Rc<Worker>, job: Job) {
         match job {
-            Job::Serve(stream) => {
-                let seat = Seat(self.clone());
-                if let Ok(stream) = TcpStream::from_std(stream) {
-                    tokio::task::spawn_local(session::serve(stream, seat));
+            Job::Serve { client, visitor } => {
+                let seat = Seat { worker: self.clone(), visitor };
+                if let Ok(client) = TcpStream::from_std(client) {
+                    tokio::task::spawn_local(session::serve(client, seat));
                 }
             }
             Job::TurnAway(stream) => {
@@ -372,23 +393,48 @@ impl Relays {
         }
     }
 
+    /// Ends the sessions of one in so many visitors when they can.
+    fn send_home(&mut self, one_in: u32) {
+        let here = |(index, slot): (usize, &Option<Slot>)| {
+            let stays = slot.as_ref().is_some_and(|slot| slot.visitor && !slot.sent_home);
+            stays.then_some(index as u32)
+        };
+        let visitors = self.slots.iter().enumerate().filter_map(here).collect();
+        for slot in visit::choose(visitors, one_in) {
+            if let Some(slot) = self.get(slot) {
+                slot.sent_home = true;
+                slot.waker.wake_by_ref();
+            }
+        }
+    }
+
     fn get(&mut self, slot: u32) -> Option<&mut Slot> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 }
 
 /// The place of one client at a worker, counted as long as it is kept.
-pub(super) struct Seat(Rc<Worker>);
+pub(super) struct Seat {
+    worker: Rc<Worker>,
+    visitor: bool,
+}
 
 impl Seat {
     pub(super) fn worker(&self) -> &Rc<Worker> {
-        &self.0
+        &self.worker
+    }
+
+    /// Whether the client came through the read endpoint.
+    pub(super) fn is_visitor(&self) -> bool {
+        self.visitor
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.desk().load.fetch_sub(1, Ordering::Relaxed);
-        self.0.shared.tally.clients.fetch_sub(1, Ordering::Relaxed);
+        let tally = &self.worker.shared.tally;
+        self.worker.desk().load.fetch_sub(1, Ordering::Relaxed);
+        tally.visitors.fetch_sub(usize::from(self.visitor), Ordering::Relaxed);
+        tally.clients.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -28,6 +28,31 @@ fn one_client_too_many_is_told_so() {
     assert_eq!((counters.accepted_total, counters.refused_total), (5, 1));
 }
 
+/// A limit that changes: who is there already stays, and the lower one counts.
+#[test]
+fn another_limit_can_be_set_at_any_time() {
+    let server = Server::echo();
+    let hive = Hive::with(|settings| settings.max_clients = 3);
+    hive.route(forward(1, server.addr));
+    let clients = [hive.client(), hive.client()];
+    clients.iter().for_each(ping);
+    let too_many =
+        || assert_eq!(read_all(&hive.client()), "-ERR max number of clients reached\r\n");
+    hive.proxy.limit(Some(1));
+    too_many();
+    clients.iter().for_each(ping);
+    hive.proxy.limit(Some(10));
+    ping(&hive.client());
+    hive.wait_for("it has gone", |c| c.clients == 2);
+    hive.proxy.limit(None);
+    let third = hive.client();
+    ping(&third);
+    too_many();
+    assert_eq!(hive.proxy.counters().attached, 3);
+    drop((clients, third));
+    hive.wait_for("all are gone", |c| (c.clients, c.attached) == (0, 0));
+}
+
 /// Held ones count: they cost a connection too.
 #[test]
 fn held_clients_are_limited() {

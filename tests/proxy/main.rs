@@ -7,3 +7,4 @@ mod limits;
 mod real;
 mod routes;
 mod support;
+mod visit;
