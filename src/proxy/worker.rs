@@ -79,9 +79,19 @@ async fn run(shared: Arc<Shared>, index: usize, mut inbox: mpsc::UnboundedReceiv
             }
         }
     });
+    let [own, visitors] = [false, true].map(|visitors| {
+        let worker = worker.clone();
+        Rc::new(Door { worker, visitors })
+    });
     tokio::task::spawn_local(async move {
         while let Some(job) = inbox.recv().await {
-            worker.take(job);
+            match job {
+                Job::Serve { client, visitor } => {
+                    let door = if visitor { &visitors } else { &own };
+                    door.admit(client);
+                }
+                Job::TurnAway(client) => worker.turn_away(client),
+            }
         }
     });
     stop.cancelled().await;
@@ -346,24 +356,14 @@ impl Worker {
         half.for_each(|slot| slot.waker.wake_by_ref());
     }
 
-    fn take(self: &Rc<Worker>, job: Job) {
-        match job {
-            Job::Serve { client, visitor } => {
-                let seat = Seat { worker: self.clone(), visitor };
-                if let Ok(client) = TcpStream::from_std(client) {
-                    tokio::task::spawn_local(session::serve(client, seat));
-                }
+    fn turn_away(self: &Rc<Worker>, client: std::net::TcpStream) {
+        let worker = self.clone();
+        tokio::task::spawn_local(async move {
+            if let Ok(client) = TcpStream::from_std(client) {
+                session::too_many(client, &worker).await;
             }
-            Job::TurnAway(stream) => {
-                let worker = self.clone();
-                tokio::task::spawn_local(async move {
-                    if let Ok(stream) = TcpStream::from_std(stream) {
-                        session::too_many(stream, &worker).await;
-                    }
-                    worker.shared.tally.turned_away.fetch_sub(1, Ordering::Relaxed);
-                });
-            }
-        }
+            worker.shared.tally.turned_away.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 
     fn desk(&self) -> &Desk {
@@ -413,28 +413,42 @@ impl Relays {
     }
 }
 
-/// The place of one client at a worker, counted as long as it is kept.
-pub(super) struct Seat {
+/// Where clients come in: their own door, or that of visitors.
+struct Door {
     worker: Rc<Worker>,
-    visitor: bool,
+    visitors: bool,
 }
+
+impl Door {
+    fn admit(self: &Rc<Door>, client: std::net::TcpStream) {
+        let seat = Seat(self.clone());
+        if let Ok(client) = TcpStream::from_std(client) {
+            tokio::task::spawn_local(session::serve(client, seat));
+        }
+    }
+}
+
+/// The place of one client at a worker, counted as long as it is kept. One pointer: every session
+/// has one.
+pub(super) struct Seat(Rc<Door>);
 
 impl Seat {
     pub(super) fn worker(&self) -> &Rc<Worker> {
-        &self.worker
+        &self.0.worker
     }
 
     /// Whether the client came through the read endpoint.
     pub(super) fn is_visitor(&self) -> bool {
-        self.visitor
+        self.0.visitors
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let tally = &self.worker.shared.tally;
-        self.worker.desk().load.fetch_sub(1, Ordering::Relaxed);
-        tally.visitors.fetch_sub(usize::from(self.visitor), Ordering::Relaxed);
+        let worker = self.worker();
+        let tally = &worker.shared.tally;
+        worker.desk().load.fetch_sub(1, Ordering::Relaxed);
+        tally.visitors.fetch_sub(usize::from(self.is_visitor()), Ordering::Relaxed);
         tally.clients.fetch_sub(1, Ordering::Relaxed);
     }
 }
