@@ -218,8 +218,8 @@ impl Proxy {
         self.shared.tally.limit.store(clients.unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 
-    /// Closes one in `one_in` of the visitors, chosen by chance and rounded up, each when its last
-    /// reply has been passed on: they come back through the read endpoint.
+    /// Closes each visitor with a chance of one in `one_in`, when its last reply has been passed on:
+    /// it comes back through the read endpoint.
     pub fn send_home(&self, one_in: u32) {
         visit::send_home(&self.shared.desks, one_in);
     }

@@ -1,6 +1,7 @@
 //! A worker: one thread, one runtime, and all that its sessions share.
 
 use std::cell::{Cell, RefCell};
+use std::hash::RandomState;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -395,13 +396,13 @@ impl Relays {
 
     /// Ends the sessions of one in so many visitors when they can.
     fn send_home(&mut self, one_in: u32) {
-        let here = |(index, slot): (usize, &Option<Slot>)| {
-            let stays = slot.as_ref().is_some_and(|slot| slot.visitor && !slot.sent_home);
-            stays.then_some(index as u32)
-        };
-        let visitors = self.slots.iter().enumerate().filter_map(here).collect();
-        for slot in visit::choose(visitors, one_in) {
-            if let Some(slot) = self.get(slot) {
+        let dice = RandomState::new();
+        for (index, slot) in (0..).zip(&mut self.slots) {
+            if let Some(slot) = slot
+                && slot.visitor
+                && !slot.sent_home
+                && visit::is_chosen(&dice, index, one_in)
+            {
                 slot.sent_home = true;
                 slot.waker.wake_by_ref();
             }

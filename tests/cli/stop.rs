@@ -23,6 +23,7 @@ impl Alone {
             .args(["--bootstrap-timeout=1s", "--redis", &redis.addr])
             .args([format!("--peer=127.0.0.1:{peer}"), format!("--peer-port={peer}")])
             .args([format!("--proxy-port={proxy}"), format!("--http-port={http}")])
+            .arg("--read-port=0")
             .args(flags)
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).expect("a log"))
