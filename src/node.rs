@@ -2,6 +2,7 @@
 
 mod asks;
 mod confirms;
+mod descriptors;
 mod journal;
 mod judge;
 mod reads;

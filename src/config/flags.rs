@@ -210,7 +210,8 @@ pub struct Flags {
     #[arg(default_value = defaults::MOVE_SESSIONS)]
     pub move_sessions: String,
 
-    /// Clients served at the same time; further ones get an error and a close
+    /// Clients served at the same time, those of the read port included; further ones get an error
+    /// and a close. All hives together leave 64 of the master's maxclients to others
     #[arg(long, env = "HIVE_MAX_CLIENTS", hide_env_values = true, value_name = "N")]
     #[arg(default_value = defaults::MAX_CLIENTS)]
     pub max_clients: String,

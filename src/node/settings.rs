@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::descriptors;
 use crate::config::{self, Config};
 use crate::discovery::{self, DiscoverySettings, Search};
 use crate::election::{Incarnation, NodeId, RedisAddr, Settings};
@@ -96,7 +97,7 @@ pub(super) fn start_proxies(
         listen: vec![SocketAddr::new(config.bind, config.proxy_port)],
         threads: config.proxy_threads,
         hold_timeout: config.timing.hold_timeout,
-        max_clients: config.max_clients,
+        max_clients: descriptors::clients(config.max_clients),
         origin,
         splice: config.splice,
         move_sessions: config.move_sessions,

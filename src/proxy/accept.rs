@@ -128,14 +128,16 @@ pub(super) fn place(client: TcpStream, shared: &Shared, visitor: bool) {
         return;
     };
     let tally = &shared.tally;
-    let most = shared.settings.max_clients.min(tally.limit.load(Ordering::Relaxed));
-    if tally.clients.fetch_add(1, Ordering::Relaxed) < most {
+    let here = tally.clients.fetch_add(1, Ordering::Relaxed);
+    let seats = shared.seats.fetch_add(1, Ordering::Relaxed);
+    if here < tally.limit.load(Ordering::Relaxed) && seats < shared.settings.max_clients {
         desk.load.fetch_add(1, Ordering::Relaxed);
         tally.visitors.fetch_add(usize::from(visitor), Ordering::Relaxed);
         // It fails only while the worker ends; the socket is closed then.
         let _ = desk.inbox.send(Job::Serve { client, visitor });
         return;
     }
+    shared.seats.fetch_sub(1, Ordering::Relaxed);
     tally.clients.fetch_sub(1, Ordering::Relaxed);
     tally.refused.fetch_add(1, Ordering::Relaxed);
     if tally.turned_away.fetch_add(1, Ordering::Relaxed) < MAX_TURNED_AWAY {

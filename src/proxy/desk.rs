@@ -1,5 +1,6 @@
 //! What the threads share, and where they reach each other.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, mpsc};
@@ -15,6 +16,8 @@ pub(super) struct Shared {
     pub(super) routes: Routes,
     pub(super) gate: Gate,
     pub(super) settings: ProxySettings,
+    /// Clients of this proxy and of the one that it hands clients over to.
+    pub(super) seats: Arc<AtomicUsize>,
     /// Where clients go that there is no route for here.
     pub(super) elsewhere: Option<Entrance>,
     pub(super) desks: Vec<Desk>,

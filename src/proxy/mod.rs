@@ -54,7 +54,8 @@ pub struct ProxySettings {
     pub threads: usize,
     /// `--hold-timeout`: how long a client waits for a master before it gets an error.
     pub hold_timeout: Duration,
-    /// `--max-clients`: clients at one time, held ones included; further ones get an error.
+    /// `--max-clients`: clients at one time, held ones included, and those of the other endpoint;
+    /// further ones get an error.
     pub max_clients: usize,
     /// `--splice`: whether bulk bytes may move through pipes, by `splice(2)`.
     pub splice: bool,
@@ -148,6 +149,7 @@ fn start_with(
         routes: Routes::new(desks.len(), routed),
         gate: Gate::new(settings.freshness),
         settings,
+        seats: elsewhere.as_ref().map(Entrance::seats).unwrap_or_default(),
         elsewhere,
         desks,
         tally: Default::default(),

@@ -50,8 +50,8 @@ pub(super) async fn serve(client: TcpStream, seat: Seat) {
             Route::Held { master, .. } => NoMaster::Changing(*master, current.since),
             Route::Hold | Route::Refuse { .. } => NoMaster::Unknown(current.since),
         };
-        if let Some(elsewhere) = &seat.worker().shared().elsewhere {
-            return elsewhere.take(client);
+        if seat.worker().shared().elsewhere.is_some() {
+            return seat.hand_over(client);
         }
         match hold(&client, &seat, &mut view, &mut waited).await {
             Held::Changed => {}

@@ -4,7 +4,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::TcpStream;
 
@@ -17,6 +17,11 @@ pub(super) struct Entrance(Arc<Shared>);
 impl Entrance {
     pub(super) fn new(shared: Arc<Shared>) -> Entrance {
         Entrance(shared)
+    }
+
+    /// How many clients there are on both sides.
+    pub(super) fn seats(&self) -> Arc<AtomicUsize> {
+        self.0.seats.clone()
     }
 
     /// Takes a client over, to be held, served or turned away there.

@@ -438,6 +438,17 @@ impl Seat {
         &self.0.worker
     }
 
+    /// Gives the client to where those go that there is no route for here; closes it if there is
+    /// no such place.
+    pub(super) fn hand_over(self, client: TcpStream) {
+        let worker = self.worker().clone();
+        // With both seats it would count twice.
+        drop(self);
+        if let Some(elsewhere) = &worker.shared.elsewhere {
+            elsewhere.take(client);
+        }
+    }
+
     /// Whether the client came through the read endpoint.
     pub(super) fn is_visitor(&self) -> bool {
         self.0.visitors
@@ -451,5 +462,6 @@ impl Drop for Seat {
         worker.desk().load.fetch_sub(1, Ordering::Relaxed);
         tally.visitors.fetch_sub(usize::from(self.is_visitor()), Ordering::Relaxed);
         tally.clients.fetch_sub(1, Ordering::Relaxed);
+        worker.shared.seats.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -24,12 +24,15 @@ impl Pair {
     }
 
     fn with(change: impl FnOnce(&mut ProxySettings)) -> Pair {
-        let write = Hive::with(change);
+        Pair::beside(Hive::with(change), 1000)
+    }
+
+    fn beside(write: Hive, max_clients: usize) -> Pair {
         let settings = ProxySettings {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
             threads: 1,
             hold_timeout: PATIENCE,
-            max_clients: 1000,
+            max_clients,
             splice: true,
             move_sessions: true,
             origin: Instant::now(),
@@ -149,6 +152,29 @@ fn visitors_count_as_clients_of_the_write_endpoint() {
     drop(own);
     pair.wait_for("there is room", |write, _| write.clients == 1);
     ask(&pair.client(), b"master\r\n");
+}
+
+/// A client with a seat at either endpoint takes it from both.
+#[test]
+fn both_endpoints_together_have_so_many_clients() {
+    let write = Hive::with(|settings| settings.max_clients = 3);
+    let pair = Pair::beside(write, 3);
+    pair.write.route(forward(1, pair.master.addr));
+    pair.to_copy();
+    let local = [pair.client(), pair.client()];
+    local.iter().for_each(|client| ask(client, b"copy\r\n"));
+    let own = pair.write.client();
+    ask(&own, b"master\r\n");
+    for full in [pair.client(), pair.write.client()] {
+        assert_eq!(read_all(&full), "-ERR max number of clients reached\r\n");
+    }
+    drop(local);
+    pair.wait_for("there is room", |_, read| read.clients == 0);
+    pair.to_nobody();
+    // The last seat is given up before it is taken again.
+    let visitors = [pair.client(), pair.client()];
+    visitors.iter().for_each(|client| ask(client, b"master\r\n"));
+    assert_eq!(read_all(&pair.client()), "-ERR max number of clients reached\r\n");
 }
 
 /// Nothing more comes; looks without waiting.
