@@ -7,4 +7,5 @@ mod limits;
 mod real;
 mod routes;
 mod support;
+mod tls;
 mod visit;
