@@ -118,7 +118,7 @@ use Does::*;
 
 /// By name; the line of a command with subcommands says what those do that have no line.
 #[rustfmt::skip]
-const LINES: &[(&str, Does)] = &[
+pub(super) const LINES: &[(&str, Does)] = &[
     ("AUTH", Sets(Setting::Auth)),
     ("BLMOVE", Blocks(Timeout::Last)),
     ("BLMPOP", Blocks(Timeout::First)),
@@ -253,12 +253,6 @@ pub(super) fn does<'a>(first: &[u8], second: impl FnOnce() -> Option<Cow<'a, [u8
     let second = second().unwrap_or_default();
     let found = subcommands.find(|(word, _)| second.eq_ignore_ascii_case(word.as_bytes()));
     *found.map_or(does, |(_, does)| does)
-}
-
-/// The names that have a line.
-#[cfg(test)]
-pub(super) fn lines() -> impl Iterator<Item = (&'static str, Does)> {
-    LINES.iter().copied()
 }
 
 /// Size of the hash table, a power of two; far larger than the table of commands, so that other
