@@ -169,10 +169,8 @@ impl Account {
     }
 
     /// Counts a request that is sent.
+    #[inline]
     pub(super) fn count(&mut self) {
-        if self.kept && !self.undone {
-            self.forget_kept();
-        }
         match self.mute {
             Mute::No => self.sent += 1,
             Mute::Next => self.mute = Mute::No,
@@ -234,7 +232,7 @@ impl Account {
 
     /// The reply to come may be swallowed.
     pub(super) fn may_be_undone(&self) -> bool {
-        self.kept && !self.undone && !self.open.multi && self.is_blocked()
+        self.kept && self.is_blocked()
     }
 
     /// As [`super::Ledger::again`].

@@ -184,8 +184,7 @@ impl Ledger {
         let it = &self.account;
         let quiet = it.sent == it.answered || it.is_blocked();
         // Of a tunnel nobody knows, and it is not moved anyway.
-        it.tunnel.is_some()
-            || (quiet && !self.is_midway() && !it.open.is_any() && self.down.between())
+        it.tunnel.is_some() || (quiet && !self.is_midway() && self.down.between())
     }
 
     /// Whether requests may go on although the clients are held: half of one has been sent, or a
@@ -214,7 +213,6 @@ impl Ledger {
     /// The session has moved: forgets what it knew of the old connection, but neither what it has
     /// set nor the request that [`Ledger::again`] has.
     pub(super) fn moved(&mut self) {
-        self.down = Replies::default();
         self.account.moved();
     }
 

@@ -31,7 +31,7 @@ impl Refusal {
         if REFUSALS.iter().any(|refusal| bytes.starts_with(refusal)) {
             return Refusal::Yes;
         }
-        match REFUSALS.iter().any(|refusal| !bytes.is_empty() && refusal.starts_with(bytes)) {
+        match REFUSALS.iter().any(|refusal| refusal.starts_with(bytes)) {
             true => Refusal::Maybe,
             false => Refusal::No,
         }

@@ -24,8 +24,8 @@ impl Account {
     /// It must not be sent.
     pub(super) fn request(&mut self, request: &[u8], now: u64) -> Result<bool, Why> {
         let Some(does) = does(request) else { return Ok(false) };
-        if does == Does::Nothing && !self.kept && self.mute == Mute::No {
-            self.sent += 1;
+        if does == Does::Nothing {
+            self.count();
             return Ok(false);
         }
         if self.moved && self.extra_mut().cursors.name_another_server(does, request) {
@@ -70,8 +70,8 @@ impl Account {
         // What is set unheard may have failed.
         let heard = match self.mute {
             Mute::No => true,
-            Mute::Next => matches!(does, Does::Nothing | Does::Mutes),
-            Mute::All => matches!(does, Does::Nothing | Does::Mutes | Does::Reset),
+            Mute::Next => does == Does::Mutes,
+            Mute::All => matches!(does, Does::Mutes | Does::Reset),
         };
         if !heard {
             return self.lose(Why::Bound);
@@ -87,7 +87,10 @@ impl Account {
             Does::Exec => self.end(What::Exec),
             Does::Discard => self.end(What::Discard),
             Does::Watch => self.begin(What::Watch),
-            Does::Unwatch => self.unwatch(),
+            Does::Unwatch => {
+                self.begun.watch = false;
+                self.push(What::Unwatch);
+            }
             Does::Reset => self.reset(rest() == 0),
             Does::Subscribes(channels) => match rest() {
                 0 => self.count(),
@@ -177,11 +180,6 @@ impl Account {
         self.push(what);
     }
 
-    fn unwatch(&mut self) {
-        self.begun.watch &= self.begun.multi;
-        self.push(What::Unwatch);
-    }
-
     /// `plain`: without words, which would be refused.
     fn reset(&mut self, plain: bool) {
         if plain {
@@ -212,6 +210,7 @@ impl Account {
             return self.push(What::Unmute);
         }
         self.muted = true;
+        // What was asked before is no longer all there is, though no reply is outstanding for this.
         if self.kept {
             self.forget_kept();
         }

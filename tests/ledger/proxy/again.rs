@@ -36,6 +36,7 @@ fn nobody_waits_for_a_blocked_session() {
     it.answer("*2\r\n$3\r\nkey\r\n$1\r\nv\r\n");
     it.assert_free();
     assert_eq!(it.again(), None);
+    assert!(format!("{:?}", it.ledger).contains("kept: None"), "{:?}", it.ledger);
     it.send(&[request("GET a"), request("BLPOP key 0")].concat());
     assert!(!it.ledger.is_settled(), "the first reply is waited for");
     it.answer("$-1\r\n");
@@ -164,6 +165,9 @@ fn with_others_in_a_pipeline_it_is_not_sent_again() {
     it.send(&encode(&[b"SET", b"key", &[b'x'; 100_000]])[..50_000]);
     assert!(!it.answer(UNBLOCKED).undone, "half a request is one too");
     let mut it = blocked("BLPOP a 0");
+    it.send(&request("CLIENT REPLY OFF"));
+    assert!(!it.answer(UNBLOCKED).undone, "one without a reply is one too");
+    let mut it = blocked("BLPOP a 0");
     it.send(&request("GET a")[..10]);
     assert!(it.answer(UNBLOCKED).undone, "what was not sent is none");
 }
@@ -220,6 +224,15 @@ fn an_error_that_began_before_the_hold_is_passed_on() {
     it.held = true;
     assert!(!it.answer(&UNBLOCKED[5..]).undone);
     assert_eq!(it.to_client, UNBLOCKED.as_bytes());
+    it.assert_free();
+}
+
+/// An element of a reply is no reply, whatever it says.
+#[test]
+fn what_looks_like_a_refusal_inside_a_reply_is_passed_on() {
+    let mut it = blocked("BLPOP a 0");
+    it.answer("*2\r\n$1\r\na\r\n$12\r\n");
+    assert!(!it.answer("-READONLY x!\r\n").undone);
     it.assert_free();
 }
 

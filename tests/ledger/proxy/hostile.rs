@@ -125,7 +125,11 @@ fn for_pieces(mut bytes: &[u8], sizes: &mut impl Iterator<Item = usize>, mut f: 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig {
+        cases: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn splits_change_nothing(

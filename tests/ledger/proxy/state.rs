@@ -130,13 +130,14 @@ fn reset_takes_back_all_but_the_library() {
     it.ask("SELECT 1", OK);
     it.ask("CLIENT SETINFO LIB-NAME lib", OK);
     it.ask("CLIENT TRACKING ON", OK);
-    it.ask("SUBSCRIBE a", ">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    let confirm = |kind, count| format!("{kind}3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:{count}\r\n");
+    it.ask("SUBSCRIBE a b", &[confirm('>', 1), confirm('>', 2)].concat());
     it.ask("WATCH key", OK);
     it.ask("MULTI", OK);
     it.ask("RESET", "+RESET\r\n");
     it.assert_free();
     assert_eq!(it.replayed(), ["CLIENT SETINFO LIB-NAME lib"]);
-    it.ask("SUBSCRIBE a", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    it.ask("SUBSCRIBE a", &confirm('*', 1));
     it.ask("RESET now", "-ERR wrong number of arguments\r\n");
     it.assert_stuck(Why::Subscribed);
 }
@@ -156,7 +157,9 @@ fn a_transaction_is_moved_neither_before_nor_in_multi() {
         it.assert_free();
     }
     it.ask("WATCH key", OK);
-    it.ask("UNWATCH", OK);
+    it.send(&request("UNWATCH"));
+    assert!(!it.ledger.is_midway() && !it.ledger.is_settled());
+    it.answer(OK);
     it.assert_free();
 }
 

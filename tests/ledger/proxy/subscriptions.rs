@@ -131,7 +131,12 @@ fn an_array_that_looks_like_a_message_is_a_reply_in_resp3() {
     it.answer("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n");
     assert!(it.ledger.is_settled());
     it.ask("LRANGE list 0 -1", &confirmation('*', "unsubscribe", "a", 0));
+    it.ask("MULTI", "+OK\r\n");
+    it.ask("GET a", "+QUEUED\r\n");
+    it.ask("EXEC", "*1\r\n$7\r\nmessage\r\n");
     it.assert_stuck(Why::Subscribed);
+    it.ask("UNSUBSCRIBE", &confirmation('>', "unsubscribe", "a", 0));
+    it.assert_free();
 }
 
 #[test]
