@@ -142,7 +142,8 @@ impl Core {
         }
         // Its first step is taken by another tick, which nothing else may call for in time.
         self.due = true;
-        self.report(ReportKind::Change, self.bound, format!("the master moves to {to}"), out);
+        let what = format!("the master moves to {to}{}", self.version_note(to));
+        self.report(ReportKind::Change, self.bound, what, out);
         Ok(())
     }
 

@@ -316,6 +316,9 @@ impl World {
 
     fn report(&mut self, host: usize, report: Report) {
         self.tell(host, || format!("[{}] {:?}: {}", report.epoch, report.kind, report.reason));
+        if let Some(hive) = self.hosts[host].hive.as_mut() {
+            hive.reported = report.reason;
+        }
     }
 
     /// The hive on a host, for tests that know it runs.

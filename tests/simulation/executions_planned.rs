@@ -71,6 +71,28 @@ fn a_switchover_loses_nothing_and_pauses_for_milliseconds() {
     });
 }
 
+/// Everybody can replicate from the oldest version: it takes over, and the log says why.
+#[test]
+fn the_oldest_version_takes_over() {
+    execution(3, plain, |w| {
+        w.settled();
+        for host in [A, B] {
+            w.hosts[host].redis.version.minor = 4;
+        }
+        w.run_for(2 * SEC);
+        switchover(w, A, None);
+        let mut why = String::new();
+        w.expect(3 * SEC, "C leads", |w| {
+            let said = w.running(A).reported.as_str();
+            if said.contains("moves to") {
+                said.clone_into(&mut why);
+            }
+            w.agreed() == Some(C)
+        });
+        assert!(why.contains("7.0.15 is the oldest"), "{why}");
+    });
+}
+
 /// Sessions that were idle for two heartbeats when the master died live on, others do not.
 #[test]
 fn idle_sessions_survive_a_crash() {

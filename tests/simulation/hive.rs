@@ -50,6 +50,8 @@ pub struct Hive {
     pub exits: bool,
     /// Since when clients are held for a planned change.
     pub held_since: Option<Micros>,
+    /// The reason of its newest report.
+    pub reported: String,
     /// What its proxies' sessions have seen.
     pub sessions: crate::sessions::Sessions,
     pub watch: Option<Watch>,
