@@ -14,15 +14,19 @@
 
 mod accept;
 mod desk;
+mod flow;
 mod gate;
 #[allow(dead_code)]
 mod ledger;
+mod pass;
+#[allow(dead_code)]
 mod relay;
 #[allow(dead_code, unused_imports)]
 mod resp;
 mod route;
 mod session;
 mod socket;
+mod splice;
 mod worker;
 
 use std::io;
@@ -115,7 +119,7 @@ pub fn start(settings: ProxySettings, routed: Routed) -> Result<Proxy, ProxyErro
     let (desks, inboxes) = Desk::rows(settings.threads.max(1));
     let shared = Arc::new(Shared {
         routes: Routes::new(desks.len(), routed),
-        gate: Gate::new(settings.freshness),
+        gate: Gate::new(settings.freshness, settings.origin),
         settings,
         desks,
         tally: Default::default(),
