@@ -100,6 +100,8 @@ pub struct Counters {
     pub bytes_up: u64,
     /// Bytes passed on from masters to clients.
     pub bytes_down: u64,
+    /// Bytes of both that went through pipes, by `splice(2)`.
+    pub bytes_spliced: u64,
 }
 
 /// Called once for every id given to [`Proxy::route`], from a proxy thread; must not block.
@@ -236,6 +238,7 @@ impl Shared {
             sum.cut_total += desk.tally.cut.get();
             sum.bytes_up += desk.tally.up.get();
             sum.bytes_down += desk.tally.down.get();
+            sum.bytes_spliced += desk.tally.spliced.get();
         }
         sum
     }

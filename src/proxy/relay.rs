@@ -110,7 +110,7 @@ impl Relay {
             client,
             master,
             ledger: Ledger::default(),
-            up: Flow::new(Vec::new(), unread),
+            up: Flow::new(Vec::new(), 0, unread),
             down: Flow::default(),
             generation,
             last_reply: Time(0),
@@ -124,13 +124,21 @@ impl Relay {
         Relay { link: Some(link) }
     }
 
-    /// Goes on with another master, first with the bytes that were left.
-    pub(super) fn resume(left: Leftover, master: TcpStream, generation: u64) -> Relay {
+    /// Goes on with another master: sends `again`, which the ledger accounts for already, then what
+    /// was left.
+    pub(super) fn resume(
+        left: Leftover,
+        mut again: Vec<u8>,
+        master: TcpStream,
+        generation: u64,
+    ) -> Relay {
         let mut relay = Relay::new(left.seat, left.client, master, generation, true);
         if let Some(link) = &mut relay.link {
+            let clear = again.len();
+            again.extend_from_slice(&left.tail);
             link.ledger = left.ledger;
             link.last_reply = left.last_reply;
-            link.up = Flow::new(left.tail, true);
+            link.up = Flow::new(again, clear, true);
         }
         relay
     }

@@ -299,6 +299,11 @@ impl Worker {
     /// No relay is busy any more.
     fn settled(&self) {}
 
+    /// The text of a script went by: other masters may lack it.
+    pub(super) fn learn(&self, text: &[u8]) {
+        let _ = text;
+    }
+
     /// Counts a session that is cut.
     pub(super) fn count_cut(&self, why: Why) {
         let _ = why;
