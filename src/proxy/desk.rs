@@ -94,6 +94,7 @@ pub(super) struct Tally {
     pub(super) cut: Count,
     pub(super) up: Count,
     pub(super) down: Count,
+    pub(super) spliced: Count,
 }
 
 /// A number with a single writer, hence without locked instructions.

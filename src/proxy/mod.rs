@@ -16,15 +16,19 @@ mod accept;
 #[allow(dead_code)]
 mod commands;
 mod desk;
+mod flow;
 mod gate;
 #[allow(dead_code)]
 mod ledger;
+mod pass;
+#[allow(dead_code)]
 mod relay;
 #[allow(dead_code, unused_imports)]
 mod resp;
 mod route;
 mod session;
 mod socket;
+mod splice;
 mod worker;
 
 use std::io;
@@ -98,6 +102,8 @@ pub struct Counters {
     pub bytes_up: u64,
     /// Bytes passed on from masters to clients.
     pub bytes_down: u64,
+    /// Bytes of both that went through pipes, by `splice(2)`.
+    pub bytes_spliced: u64,
 }
 
 /// Called once for every id given to [`Proxy::route`], from a proxy thread; must not block.
@@ -117,7 +123,7 @@ pub fn start(settings: ProxySettings, routed: Routed) -> Result<Proxy, ProxyErro
     let (desks, inboxes) = Desk::rows(settings.threads.max(1));
     let shared = Arc::new(Shared {
         routes: Routes::new(desks.len(), routed),
-        gate: Gate::new(settings.freshness),
+        gate: Gate::new(settings.freshness, settings.origin),
         settings,
         desks,
         tally: Default::default(),
@@ -234,6 +240,7 @@ impl Shared {
             sum.cut_total += desk.tally.cut.get();
             sum.bytes_up += desk.tally.up.get();
             sum.bytes_down += desk.tally.down.get();
+            sum.bytes_spliced += desk.tally.spliced.get();
         }
         sum
     }

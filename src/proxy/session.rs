@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::relay::Relay;
+use super::ledger::Why;
+use super::relay::{Leftover, Parted, Relay};
 use super::socket;
 use super::worker::{Seat, View, Worker};
 use crate::election::{RedisAddr, Route};
@@ -55,6 +56,14 @@ pub(super) async fn serve(client: TcpStream, seat: Seat) {
                 return turn_away(&client, &seat, &error.text(waited.since)).await;
             }
         }
+    }
+}
+
+/// Goes on without a master: cut, or closed where the master meant this client.
+pub(super) fn outlive(left: Leftover) {
+    if left.parted != Parted::Lost {
+        left.seat.worker().count_cut(Why::Off);
+        socket::reset_on_close(&left.client);
     }
 }
 

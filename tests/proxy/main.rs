@@ -5,5 +5,7 @@ mod held;
 mod lease;
 mod limits;
 mod real;
+mod resp;
 mod routes;
+mod splice;
 mod support;
