@@ -11,8 +11,10 @@ use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
 
 use super::desk::Count;
+use super::ledger::Ledger;
 use super::socket;
 use super::worker::{Seat, Worker};
+use crate::election::Time;
 
 /// Chunks moved in one direction before others get their turn.
 const TURN: usize = 4;
@@ -33,6 +35,39 @@ pub(super) struct Relay {
     sweeps: u32,
     idle: u8,
     ended: bool,
+}
+
+/// A session without a master: what a relay leaves behind when it parts from one.
+///
+/// Nothing of it is on its way: what the ledger let go has been sent, what the master said has been
+/// delivered.
+pub(super) struct Leftover {
+    /// The client's connection; it may have sent bytes that the runtime will not tell of again.
+    pub(super) client: TcpStream,
+    /// Its place.
+    pub(super) seat: Seat,
+    /// Its account.
+    pub(super) ledger: Ledger,
+    /// The generation of the master it had.
+    pub(super) generation: u64,
+    /// Bytes from the client that the ledger has not let go.
+    pub(super) tail: Vec<u8>,
+    /// When the last reply was passed on, since [`super::ProxySettings::origin`]; 0 if none was.
+    pub(super) last_reply: Time,
+    /// Why it has parted.
+    pub(super) parted: Parted,
+}
+
+/// Why a session has lost its master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parted {
+    /// The route leads elsewhere.
+    Outdated,
+    /// In a planned change the master did not do what was asked: the next one may.
+    Undone,
+    /// The master closed, or its connection broke, with nothing outstanding: it may have failed, and
+    /// the route will say so soon. If not, it meant this client, which has to be closed.
+    Lost,
 }
 
 /// How a session ends.
@@ -71,6 +106,11 @@ impl Relay {
             idle: 0,
             ended: false,
         }
+    }
+
+    /// A relay for a session that has moved to the master of `generation`.
+    pub(super) fn resume(leftover: Leftover, master: TcpStream, generation: u64) -> Relay {
+        Relay::new(leftover.seat, leftover.client, master, generation, true)
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -123,7 +163,7 @@ impl Relay {
             // Nobody wants the replies, and what the master has not read it need not read.
             End::Client => socket::reset_on_close(&self.master),
             End::Cut => {
-                self.seat.worker().tally().cut.add(1);
+                self.seat.worker().count_cut(super::Why::Tunnel);
                 self.reset_both();
             }
         }

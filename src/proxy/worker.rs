@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::{self, LocalOptions};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::desk::{Desk, Job, Shared, Tally};
+use super::ledger::Why;
 use super::route::Current;
 use super::{session, socket};
 use crate::election::{RedisAddr, Route};
@@ -29,6 +30,12 @@ const PROBE_FIRST: Duration = Duration::from_millis(50);
 const PROBE_LONGEST: Duration = Duration::from_millis(500);
 /// How often half-closed sessions are asked whether anything moves.
 const SWEEP: Duration = Duration::from_secs(10);
+/// A held route is confirmed after this also when replies are still out: clients wait meanwhile, and
+/// who asks something slower than this may as well be cut (ELECTION 6.2).
+const SETTLING: Duration = Duration::from_millis(50);
+/// Relays woken at one time when a generation is over. Ten thousand at once would keep those that
+/// have something to send waiting until all the others have let go of their old master.
+const BATCH: usize = 32;
 
 /// Starts the thread of worker `index`.
 ///
@@ -75,6 +82,8 @@ async fn run(shared: Arc<Shared>, index: usize, mut inbox: mpsc::UnboundedReceiv
             tokio::select! {
                 biased;
                 () = control.desk().bell.notified() => control.attend(),
+                () = control.overdue() => control.settled(),
+                () = tokio::task::yield_now(), if control.is_waking() => control.wake_some(),
                 _ = sweep.tick() => control.sweep(),
             }
         }
@@ -100,6 +109,22 @@ pub(super) struct Worker {
     gate_awaited: Cell<bool>,
     sweeps: Cell<u32>,
     probes: Cell<u32>,
+    /// The generation whose master is being asked whether it still takes connections.
+    doubted: Cell<Option<u64>>,
+    /// Relays that are not settled.
+    busy: Cell<usize>,
+    /// A held route that is to be confirmed when none is busy any more.
+    settling: Cell<Option<Settling>>,
+    /// Sessions end at their next boundary.
+    draining: Cell<bool>,
+}
+
+#[derive(Clone, Copy)]
+struct Settling {
+    /// What to confirm it with.
+    count: u64,
+    /// When it is confirmed in any case.
+    until: Instant,
 }
 
 /// What a session without a master goes by.
@@ -120,6 +145,8 @@ struct Relays {
     stalled: Vec<u32>,
     /// Slots whose requests wait for the end of a held route.
     kept: Vec<u32>,
+    /// The next slot to be woken, while not all are that have to be.
+    waking: Option<usize>,
 }
 
 struct Slot {
@@ -142,6 +169,10 @@ impl Worker {
             gate_awaited: Cell::new(false),
             sweeps: Cell::new(0),
             probes: Cell::new(0),
+            doubted: Cell::new(None),
+            busy: Cell::new(0),
+            settling: Cell::new(None),
+            draining: Cell::new(false),
         }
     }
 
@@ -158,6 +189,23 @@ impl Worker {
         &self.desk().tally
     }
 
+    /// Counts a session that is cut.
+    pub(super) fn count_cut(&self, why: Why) {
+        self.tally().cut(why);
+    }
+
+    /// Milliseconds of the clock that ledgers count in.
+    pub(super) fn millis(&self) -> u64 {
+        self.shared.settings.origin.elapsed().as_millis() as u64
+    }
+
+    /// Whether bytes may go to the master of `generation` now: new requests, that is, not the rest
+    /// of one.
+    pub(super) fn may_ask(&self, generation: u64) -> bool {
+        let stamp = self.shared.routes.stamp();
+        stamp.generation() == generation && !stamp.is_held() && self.shared.gate.is_open()
+    }
+
     /// The master of `generation` did not take a connection: everybody waits for one probe
     /// instead of trying alone.
     pub(super) fn master_is_silent(self: &Rc<Worker>, generation: u64, master: RedisAddr) {
@@ -169,6 +217,21 @@ impl Worker {
         self.probes.set(probe);
         self.view.send_modify(|view| view.probe = probe);
         tokio::task::spawn_local(self.clone().probe(probe, master));
+    }
+
+    /// The master of `generation` closed a connection. Finds out whether it still takes any; if
+    /// not, everybody waits as in [`Worker::master_is_silent`].
+    pub(super) fn doubt(self: &Rc<Worker>, generation: u64, master: RedisAddr) {
+        if self.doubted.replace(Some(generation)) == Some(generation) {
+            return;
+        }
+        let worker = self.clone();
+        tokio::task::spawn_local(async move {
+            if socket::connect(master).await.is_err() {
+                worker.master_is_silent(generation, master);
+            }
+            worker.doubted.set(None);
+        });
     }
 
     async fn probe(self: Rc<Worker>, probe: u32, master: RedisAddr) {
@@ -192,24 +255,82 @@ impl Worker {
         }
     }
 
-    /// The bell: a new route, a touch, or both.
+    /// One more relay, or one less, is not settled.
+    pub(super) fn count_busy(&self, more: bool) {
+        let busy = self.busy.get();
+        self.busy.set(if more { busy + 1 } else { busy.saturating_sub(1) });
+        if self.busy.get() == 0 {
+            self.settled();
+        }
+    }
+
+    /// The bell: a new route, a touch, the beginning of the drain, or several of them.
     fn attend(&self) {
         let (count, current) = self.shared.routes.newest();
-        // From here on every relay of an older generation finds itself cut before it writes, and
-        // where the newest route is held none passes on a request.
-        self.shared.routes.confirm(self.index, count);
         let old = self.view.borrow().current.clone();
+        let cut = old.generation != current.generation;
+        let held = matches!(current.route, Route::Held { .. });
+        // From here on every relay of an older generation finds itself outdated before it writes,
+        // and where the newest route is held none passes on a new request.
+        if held && !cut && self.busy.get() > 0 {
+            self.settle(count);
+        } else {
+            self.settling.set(None);
+            self.shared.routes.confirm(self.index, count);
+        }
         if !Arc::ptr_eq(&old, &current) {
-            let cut = old.generation != current.generation;
-            let held = matches!(current.route, Route::Held { .. });
+            if cut || !held {
+                self.relays.borrow_mut().wake_kept();
+            }
             self.view.send_replace(View { current, probe: 0 });
             if cut {
-                self.relays.borrow_mut().wake_all();
-            } else if !held {
-                self.relays.borrow_mut().wake_kept();
+                self.relays.borrow_mut().waking = Some(0);
             }
         }
         self.unstall();
+        if self.shared.draining.load(Ordering::SeqCst) && !self.draining.replace(true) {
+            self.view.send_modify(|_| {});
+            self.relays.borrow_mut().waking = Some(0);
+        }
+    }
+
+    /// Whether this hive stops: sessions are closed at their next boundary.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Confirms the held route with this count when its replies are out.
+    fn settle(&self, count: u64) {
+        // Those before it are no more.
+        self.shared.routes.confirm(self.index, count - 1);
+        let until = match self.settling.get() {
+            Some(settling) => settling.until,
+            None => Instant::now() + SETTLING,
+        };
+        self.settling.set(Some(Settling { count, until }));
+    }
+
+    /// Confirms the held route that waits for it.
+    fn settled(&self) {
+        if let Some(settling) = self.settling.take() {
+            self.shared.routes.confirm(self.index, settling.count);
+        }
+    }
+
+    /// Returns when a held route is to be confirmed in any case.
+    async fn overdue(&self) {
+        match self.settling.get() {
+            Some(settling) => tokio::time::sleep_until(settling.until).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn is_waking(&self) -> bool {
+        self.relays.borrow().waking.is_some()
+    }
+
+    fn wake_some(&self) {
+        self.relays.borrow_mut().wake_some();
     }
 
     /// Wakes who waits for the gate, if it is open.
@@ -352,14 +473,12 @@ impl Worker {
 }
 
 impl Relays {
-    /// Nobody is left waiting for the gate or the route: who still has to will ask again.
-    fn wake_all(&mut self) {
-        self.stalled.clear();
-        self.kept.clear();
-        for slot in self.slots.iter_mut().flatten() {
-            (slot.stalled, slot.kept) = (false, false);
-            slot.waker.wake_by_ref();
-        }
+    /// Wakes the next ones of all.
+    fn wake_some(&mut self) {
+        let Some(from) = self.waking else { return };
+        let rest = self.slots.get(from..).unwrap_or_default();
+        rest.iter().take(BATCH).flatten().for_each(|slot| slot.waker.wake_by_ref());
+        self.waking = (rest.len() > BATCH).then_some(from + BATCH);
     }
 
     /// Lets requests go on.
