@@ -2,6 +2,10 @@
 //!
 //! Pure: bytes go by, nothing is read or written here.
 
+use std::borrow::Cow;
+
+use zeroize::Zeroizing;
+
 /// Why a session is cut and not moved, as counted and shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Why {
@@ -76,6 +80,8 @@ pub(super) struct Up {
     /// Behind the bytes to be sent stands a request that must not be sent to this master: the
     /// session ends here.
     pub(super) cut: Option<Why>,
+    /// Among the requests to be sent are texts of scripts: [`texts`] of the bytes to be sent.
+    pub(super) scripts: bool,
 }
 
 /// What to do with bytes from the master.
@@ -95,7 +101,8 @@ pub(super) struct Down {
 /// What becomes of a request that the old master did not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Again {
-    /// To be sent to the new master.
+    /// To be sent to the new master, before anything else of the client. It is accounted for, so it
+    /// is not given to [`Ledger::requests`].
     Request(Vec<u8>),
     /// Its time is over: to be sent to the client.
     Reply(&'static [u8]),
@@ -106,10 +113,17 @@ pub(super) enum Again {
 pub(super) struct Ledger {}
 
 impl Ledger {
-    /// Looks at bytes from the client before they are sent. `now`: milliseconds of any steady clock.
+    /// Looks at bytes from the client before they are sent; what it says may be sent counts as sent.
+    /// `now`: milliseconds of any steady clock.
     pub(super) fn requests(&mut self, input: &[u8], now: u64) -> Up {
         let _ = now;
-        Up { send: input.len(), body: 0, cut: None }
+        Up { send: input.len(), body: 0, cut: None, scripts: false }
+    }
+
+    /// The same while clients are held: goes no further than to the end of what was begun, which is
+    /// nowhere if nothing was ([`Ledger::is_midway`]).
+    pub(super) fn finish(&mut self, input: &[u8], now: u64) -> Up {
+        self.requests(input, now)
     }
 
     /// Bytes of a request's body went by unseen.
@@ -130,7 +144,7 @@ impl Ledger {
     }
 
     /// Whether nothing is outstanding: no reply but of blocking commands, no half of a request, no
-    /// transaction that was begun. What a hold waits for, 50 ms at most.
+    /// transaction that was begun, WATCH included. What a hold waits for, 50 ms at most.
     pub(super) fn is_settled(&self) -> bool {
         true
     }
@@ -151,23 +165,32 @@ impl Ledger {
         Err(Why::Tunnel)
     }
 
-    /// The request that was not done, once; a blocking one with what is left of its time.
+    /// The request that was not done, once; a blocking one with what is left of its time. To be
+    /// asked for before [`Ledger::requests`] is given anything more.
     pub(super) fn again(&mut self, now: u64) -> Option<Again> {
         let _ = now;
         None
     }
 
-    /// The session has moved: forgets what it knew of the old connection (but not what it has set).
+    /// The session has moved: forgets what it knew of the old connection, but neither what it has
+    /// set nor the request that [`Ledger::again`] has.
     pub(super) fn moved(&mut self) {}
 
     /// What brings a new connection to where the old one was: requests, and how many replies they
-    /// get, none of which may be an error.
-    pub(super) fn replay(&self) -> (Vec<u8>, u32) {
-        (Vec::new(), 0)
+    /// get, none of which may be an error. Holds passwords.
+    pub(super) fn replay(&self) -> (Zeroizing<Vec<u8>>, u32) {
+        (Zeroizing::default(), 0)
     }
 
-    /// The scripts this session has run by their SHA-1 (40 lower-case hex digits each).
+    /// The scripts this session has run or loaded by their SHA-1 (40 lower-case hex digits each).
     pub(super) fn scripts(&self) -> &[[u8; 40]] {
         &[]
     }
+}
+
+/// The texts of the scripts in requests that [`Ledger::requests`] has found whole: of EVAL, EVAL_RO
+/// and SCRIPT LOAD. Not all of them need be scripts that a server would take.
+pub(super) fn texts(sent: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let _ = sent;
+    std::iter::empty()
 }
