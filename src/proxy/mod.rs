@@ -200,8 +200,9 @@ impl Proxy {
     /// Closes every session at its next request boundary: what was passed on is answered first.
     /// Subscribers and blocked ones stay. For a hive that stops and takes no clients any more.
     pub fn drain(&self) {
-        self.shared.draining.store(true, Ordering::SeqCst);
-        self.shared.ring();
+        if !self.shared.draining.swap(true, Ordering::SeqCst) {
+            self.shared.ring();
+        }
     }
 
     /// The figures now.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::desk::Count;
-use super::ledger::{Again, Change, Ledger, Why};
+use super::ledger::{Again, Change, Why};
 use super::relay::{Leftover, Parted, Relay};
 use super::replay::{Failed, replay};
 use super::session::{self, Held, Leave, Looked, Waited};

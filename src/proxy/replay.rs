@@ -65,10 +65,10 @@ impl Talk<'_> {
         let missing = shas.iter().zip(known).filter_map(|(sha, known)| (!known).then_some(sha));
         let (mut loads, mut count) = (Vec::new(), 0);
         for sha in missing {
-            let Some(body) = self.worker.shared().scripts.get(sha) else {
+            let Some(text) = self.worker.shared().scripts.get(sha) else {
                 return Err(Failed::Cut(Why::Script));
             };
-            loads.extend(request([&b"SCRIPT"[..], b"LOAD", &body]));
+            loads.extend(request([&b"SCRIPT"[..], b"LOAD", &text]));
             count += 1;
         }
         self.ask(&loads, count).await.map(drop)
