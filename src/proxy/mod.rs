@@ -15,25 +15,21 @@
 
 mod accept;
 mod desk;
+mod flow;
 mod gate;
 #[allow(dead_code)]
 mod ledger;
-#[allow(dead_code)]
 mod moving;
-#[allow(dead_code)]
+mod pass;
 mod relay;
-#[allow(dead_code)]
 mod replay;
 #[allow(dead_code, unused_imports)]
 mod resp;
 mod route;
-#[allow(dead_code)]
 mod scripts;
-#[allow(unused_imports)]
 mod session;
-#[allow(dead_code)]
 mod socket;
-#[allow(dead_code)]
+mod splice;
 mod worker;
 
 use std::io;
@@ -131,7 +127,7 @@ pub fn start(settings: ProxySettings, routed: Routed) -> Result<Proxy, ProxyErro
     let (desks, inboxes) = Desk::rows(settings.threads.max(1));
     let shared = Arc::new(Shared {
         routes: Routes::new(desks.len(), routed),
-        gate: Gate::new(settings.freshness),
+        gate: Gate::new(settings.freshness, settings.origin),
         settings,
         desks,
         tally: Default::default(),

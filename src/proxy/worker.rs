@@ -17,8 +17,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::desk::{Desk, Job, Shared, Tally};
 use super::ledger::Why;
 use super::route::Current;
+use super::splice::Pipes;
 use super::{session, socket};
-use crate::election::{RedisAddr, Route};
+use crate::election::{RedisAddr, Route, Time};
 
 /// Bytes moved with one receive and one send.
 const BUFFER: usize = 64 * 1024;
@@ -103,6 +104,8 @@ pub(super) struct Worker {
     view: watch::Sender<View>,
     /// Through which every small chunk goes: an idle session has no buffer.
     pub(super) buffer: RefCell<Box<[u8]>>,
+    /// Through which bulk goes.
+    pub(super) pipes: RefCell<Pipes>,
     pub(super) connecting: Semaphore,
     relays: RefCell<Relays>,
     /// A client without a master waits for the gate.
@@ -164,6 +167,7 @@ impl Worker {
             index,
             view: watch::Sender::new(View { current, probe: 0 }),
             buffer: RefCell::new(vec![0; BUFFER].into_boxed_slice()),
+            pipes: RefCell::new(Pipes::new()),
             connecting: Semaphore::new(CONNECTING),
             relays: RefCell::default(),
             gate_awaited: Cell::new(false),
@@ -385,19 +389,24 @@ impl Worker {
         !self.relays.borrow().stalled.is_empty()
     }
 
-    /// Makes the relay in `slot` wait for the gate; false if the gate has opened meanwhile.
-    pub(super) fn stall(&self, slot: u32) -> bool {
+    /// Makes the relay in `slot` wait for the gate, unless it has opened meanwhile: then the time.
+    pub(super) fn stall(&self, slot: u32) -> Option<Time> {
         let mut relays = self.relays.borrow_mut();
         if relays.stalled.is_empty() {
             self.desk().mark_stalled();
-            if self.shared.gate.is_open() {
-                return false;
+            if let Some(now) = self.shared.gate.reading() {
+                return Some(now);
             }
         }
         if relays.get(slot).is_some_and(|slot| !std::mem::replace(&mut slot.stalled, true)) {
             relays.stalled.push(slot);
         }
-        true
+        None
+    }
+
+    /// The text of a script went by: other masters may lack it.
+    pub(super) fn learn(&self, text: &[u8]) {
+        self.shared.scripts.offer(text);
     }
 
     /// A slot for a relay that is to be woken when the route changes.
@@ -440,6 +449,7 @@ impl Worker {
     }
 
     fn sweep(&self) {
+        self.pipes.borrow_mut().forgive();
         self.sweeps.set(self.sweeps.get().wrapping_add(1));
         let relays = self.relays.borrow();
         let half = relays.slots.iter().flatten().filter(|slot| slot.half_closed);

@@ -4,6 +4,8 @@
 //! believe no length beyond what it says about bytes that are still to come.
 
 mod args;
+mod pieces;
+mod quotes;
 mod replies;
 mod requests;
 

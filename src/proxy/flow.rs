@@ -1,0 +1,302 @@
+//! One direction of a session: reads, shows the ledger, writes, and keeps what cannot go yet.
+//!
+//! A chunk goes through the worker's shared buffer and is written at once. What the ledger does
+//! not let go, and what the other side has no room for, is kept; nothing more is read while
+//! anything waits for room (backpressure). The body of a large value goes through a pipe.
+
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::net::TcpStream;
+
+use super::ledger::Ledger;
+use super::pass::{Fault, Pass, Permit, Stop};
+use super::splice::{self, Pipe};
+use super::worker::Worker;
+use super::{ledger::Why, socket};
+use crate::election::Time;
+
+/// Bytes moved in one direction before others get their turn.
+const TURN: usize = 512 * 1024;
+/// What a step counts for at least, whatever it moves.
+const STEP: usize = 16 * 1024;
+/// Bytes of a body from which it is cheaper to splice than to copy.
+const SPLICE_FROM: u64 = 64 * 1024;
+
+/// One direction.
+#[derive(Default)]
+pub(super) struct Flow {
+    /// Read and not yet written. Boxed, because an idle session has none.
+    kept: Option<Box<Kept>>,
+    /// Bytes that come next and that nobody needs to look at.
+    body: u64,
+    /// When bytes were passed on last.
+    last: Time,
+    /// Read once without waiting to be told.
+    unread: bool,
+    eof: bool,
+    moved: bool,
+}
+
+/// Both ends of a direction and all it asks.
+pub(super) struct Road<'a> {
+    pub(super) from: &'a TcpStream,
+    pub(super) to: &'a TcpStream,
+    pub(super) pass: Pass<'a>,
+    pub(super) ledger: &'a mut Ledger,
+}
+
+/// At most one buffer, or one pipe.
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    /// So many of them have been written.
+    sent: usize,
+    /// So many of them the ledger has let go.
+    clear: usize,
+    /// Behind these is something that the ledger has not seen.
+    unseen: bool,
+    /// What comes behind the bytes that were let go.
+    pipe: Option<Pipe>,
+    /// What comes then.
+    stop: Option<Stop>,
+}
+
+impl Flow {
+    /// A direction that begins with these bytes. `unread`: there may be more that the runtime will
+    /// not tell of again.
+    pub(super) fn new(tail: Vec<u8>, unread: bool) -> Flow {
+        let kept = Kept { bytes: tail, unseen: true, ..Kept::default() };
+        let kept = (!kept.bytes.is_empty()).then(|| Box::new(kept));
+        Flow { kept, unread, ..Flow::default() }
+    }
+
+    /// Moves what there is. Ready at the end of file, when all before it is written, or at a fault.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        road: &mut Road<'_>,
+    ) -> Poll<Result<(), Fault>> {
+        let mut turn = TURN;
+        while turn > 0 {
+            if self.eof && self.kept.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            let moved = ready!(self.step(cx, road))?;
+            turn = turn.saturating_sub(moved.max(STEP));
+        }
+        // Woken when the sockets of all others have been looked at.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        Poll::Pending
+    }
+
+    /// Whether the end of file was read, or bytes wait here that the ledger has let go.
+    pub(super) fn is_committed(&self) -> bool {
+        self.eof || self.kept.as_ref().is_some_and(|kept| kept.clear > 0 || kept.pipe.is_some())
+    }
+
+    /// Whether no bytes wait here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_none()
+    }
+
+    /// The bytes the ledger has not let go.
+    pub(super) fn into_tail(self) -> Vec<u8> {
+        let Some(mut kept) = self.kept else { return Vec::new() };
+        kept.bytes.split_off(kept.clear.min(kept.bytes.len()))
+    }
+
+    /// When bytes were passed on last.
+    pub(super) fn last(&self) -> Time {
+        self.last
+    }
+
+    /// Whether bytes were passed on since the last call.
+    pub(super) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>, road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
+        let Some(kept) = &mut self.kept else { return self.take_in(cx, road) };
+        if kept.sent < kept.clear || kept.pipe.is_some() {
+            return self.write(cx, road);
+        }
+        if let Some(stop) = kept.stop {
+            return Poll::Ready(Err(Fault::Stop(stop)));
+        }
+        if self.eof {
+            // The end of what will never be whole.
+            kept.clear = kept.bytes.len();
+            self.tidy();
+            return Poll::Ready(Ok(0));
+        }
+        if kept.unseen {
+            return self.look_again(road);
+        }
+        self.take_in(cx, road)
+    }
+
+    fn take_in(&mut self, cx: &mut Context<'_>, road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
+        ready!(road.pass.ask_to_read(road.ledger));
+        if !self.unread {
+            ready!(road.from.poll_read_ready(cx)).map_err(|_| Fault::Source)?;
+        }
+        if self.body >= SPLICE_FROM && road.pass.worker.shared().settings.splice {
+            let pipe = road.pass.worker.pipes.borrow_mut().take();
+            if let Some(pipe) = pipe {
+                return self.splice(pipe, road);
+            }
+        }
+        self.read(road)
+    }
+
+    fn read(&mut self, road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
+        let mut buffer = road.pass.worker.buffer.borrow_mut();
+        let kept = self.kept.as_ref().map_or(0, |kept| kept.copy_to(&mut buffer));
+        let room = buffer.get_mut(kept..).unwrap_or_default();
+        if room.is_empty() {
+            // The ledger never waits for so much.
+            return Poll::Ready(Err(Fault::Stop(Stop::Cut(Why::HalfRequest))));
+        }
+        let received = if std::mem::take(&mut self.unread) {
+            socket::recv_now(road.from, room)
+        } else {
+            socket::recv(road.from, room)
+        };
+        match received {
+            Ok(0) => {
+                self.eof = true;
+                Poll::Ready(Ok(0))
+            }
+            Ok(received) => {
+                let input = buffer.get(..kept + received).unwrap_or_default();
+                self.pass_on(input, road)
+            }
+            Err(error) if socket::is_retry(&error) => Poll::Ready(Ok(0)),
+            Err(_) => Poll::Ready(Err(Fault::Source)),
+        }
+    }
+
+    /// What could not be shown to the ledger when it was read, or what another relay has left.
+    fn look_again(&mut self, road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
+        let mut buffer = road.pass.worker.buffer.borrow_mut();
+        let kept = self.kept.as_ref().map_or(0, |kept| kept.copy_to(&mut buffer));
+        self.pass_on(buffer.get(..kept).unwrap_or_default(), road)
+    }
+
+    /// Writes what may go of this input, which begins with all that was kept before.
+    fn pass_on(&mut self, input: &[u8], road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
+        let permit = match road.pass.ask(road.ledger, false) {
+            Poll::Ready(Ok(permit)) => permit,
+            other => {
+                self.keep(Kept { bytes: input.to_vec(), unseen: true, ..Kept::default() });
+                return other.map_ok(|_| 0);
+            }
+        };
+        let verdict = road.pass.judge(road.ledger, input, &permit);
+        self.body = verdict.body;
+        let clear = input.get(..verdict.clear).unwrap_or(input);
+        let sent = if clear.is_empty() { Ok(0) } else { socket::send(road.to, clear) };
+        let sent = sent.map_err(|_| Fault::Sink)?;
+        self.count(sent, road, &permit);
+        if sent == input.len() && verdict.stop.is_none() {
+            self.kept = None;
+        } else {
+            let bytes = input.get(sent..).unwrap_or_default().to_vec();
+            let clear = clear.len() - sent;
+            self.keep(Kept { bytes, clear, stop: verdict.stop, ..Kept::default() });
+        }
+        Poll::Ready(Ok(sent))
+    }
+
+    fn splice(&mut self, mut pipe: Pipe, road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
+        match pipe.fill(road.from, self.body) {
+            Ok(0) => self.eof = true,
+            Ok(moved) => {
+                self.body = self.body.saturating_sub(moved as u64);
+                road.pass.skip(road.ledger, moved);
+                self.keep(Kept { pipe: Some(pipe), ..Kept::default() });
+                return self.write_pipe(road);
+            }
+            Err(error) if socket::is_retry(&error) => {}
+            Err(error) if splice::is_unavailable(&error) => {
+                road.pass.worker.pipes.borrow_mut().refuse(&error);
+            }
+            Err(_) => return Poll::Ready(Err(Fault::Source)),
+        }
+        road.pass.worker.pipes.borrow_mut().give_back(pipe);
+        Poll::Ready(Ok(0))
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
+        ready!(road.to.poll_write_ready(cx)).map_err(|_| Fault::Sink)?;
+        if self.kept.as_ref().is_some_and(|kept| kept.pipe.is_some()) {
+            return self.write_pipe(road);
+        }
+        let permit = ready!(road.pass.ask(road.ledger, true))?;
+        let Some(kept) = &mut self.kept else { return Poll::Ready(Ok(0)) };
+        let rest = kept.bytes.get(kept.sent..kept.clear).unwrap_or_default();
+        let sent = socket::send(road.to, rest).map_err(|_| Fault::Sink)?;
+        kept.sent += sent;
+        self.count(sent, road, &permit);
+        self.tidy();
+        Poll::Ready(Ok(sent))
+    }
+
+    fn write_pipe(&mut self, road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
+        let permit = ready!(road.pass.ask(road.ledger, true))?;
+        let pipe = self.kept.as_mut().and_then(|kept| kept.pipe.as_mut());
+        let Some(pipe) = pipe else { return Poll::Ready(Ok(0)) };
+        let sent = pipe.drain(road.to).map_err(|_| Fault::Sink)?;
+        if pipe.held() == 0 {
+            self.release(road.pass.worker);
+        }
+        self.count(sent, road, &permit);
+        Poll::Ready(Ok(sent))
+    }
+
+    /// Gives the pipe back; nothing else is kept beside one.
+    fn release(&mut self, worker: &Worker) {
+        if let Some(pipe) = self.kept.take().and_then(|kept| kept.pipe) {
+            worker.pipes.borrow_mut().give_back(pipe);
+        }
+    }
+
+    fn count(&mut self, sent: usize, road: &Road<'_>, permit: &Permit) {
+        if sent > 0 {
+            self.moved = true;
+            self.last = permit.now;
+            road.pass.count(sent);
+        }
+    }
+
+    fn keep(&mut self, kept: Kept) {
+        self.kept = Some(Box::new(kept));
+    }
+
+    /// Drops what has been written.
+    fn tidy(&mut self) {
+        let Some(kept) = &mut self.kept else { return };
+        if kept.sent < kept.clear {
+            return;
+        }
+        kept.bytes.drain(..kept.clear.min(kept.bytes.len()));
+        (kept.sent, kept.clear) = (0, 0);
+        if kept.bytes.is_empty() && kept.stop.is_none() {
+            self.kept = None;
+        } else {
+            kept.bytes.shrink_to_fit();
+        }
+    }
+}
+
+impl Kept {
+    /// Puts all bytes at the front of the buffer; returns how many.
+    fn copy_to(&self, buffer: &mut [u8]) -> usize {
+        let size = self.bytes.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..size), self.bytes.get(..size)) {
+            to.copy_from_slice(from);
+        }
+        size
+    }
+}

@@ -1,0 +1,3 @@
+//! Where requests and replies end, as the data plane finds it.
+
+mod proxy;

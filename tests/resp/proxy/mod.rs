@@ -1,0 +1,8 @@
+//! Stands for the room that the scanners belong to.
+
+#[path = "../../../src/proxy/resp/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod resp;
+
+mod replies;
+mod requests;

@@ -1,0 +1,122 @@
+//! Replies: what ends where, what it is, and what is refused.
+
+use super::resp::{Frame, Replies, Reply};
+
+/// All frames in `input` with their ends and leads, and how it ends; in pieces of `piece` bytes.
+fn frames(input: &[u8], piece: usize) -> (Vec<(usize, Frame, Vec<u8>)>, Reply) {
+    let (mut scanner, mut found, mut passed) = (Replies::default(), Vec::new(), 0);
+    for mut part in input.chunks(piece) {
+        while !part.is_empty() {
+            match scanner.next(part) {
+                Reply::Whole { end, frame } => {
+                    assert!((1..=part.len()).contains(&end), "{end} of {}", part.len());
+                    assert!(scanner.between());
+                    passed += end;
+                    found.push((passed, frame, scanner.lead(part).to_vec()));
+                    part = &part[end..];
+                }
+                Reply::Part { .. } => {
+                    assert!(!scanner.between());
+                    passed += part.len();
+                    part = &[];
+                }
+                Reply::Lost => return (found, Reply::Lost),
+            }
+        }
+    }
+    (found, scanner.next(&[]))
+}
+
+#[test]
+fn every_type_is_found_in_any_split() {
+    let replies: &[(&[u8], &[u8], Option<i64>)] = &[
+        (b"", b"+OK\r\n", None),
+        (b"", b"+\r\n", None),
+        (b"", b"-ERR a \r b \n c\r\r\n", None),
+        (b"", b":-9223372036854775808\r\n", Some(i64::MIN)),
+        (b"", b":0\r\n", Some(0)),
+        (b"", b"$-1\r\n", None),
+        (b"", b"$0\r\n\r\n", None),
+        (b"", b"$4\r\n\r\n\r\n\r\n", None),
+        (b"", b"*-1\r\n", None),
+        (b"", b"*0\r\n", None),
+        (b"", b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", Some(1)),
+        (b"", b"*2\r\n:1\r\n*0\r\n", None),
+        (b"", b"*2\r\n*1\r\n*2\r\n+a\r\n_\r\n~1\r\n:7\r\n", Some(7)),
+        (b"", b"%2\r\n+a\r\n%0\r\n+b\r\n#t\r\n", None),
+        (b"", b"_\r\n", None),
+        (b"", b",-inf\r\n", None),
+        (b"", b"#f\r\n", None),
+        (b"", b"(3492890328409238509324850943850943825024385\r\n", None),
+        (b"", b"!5\r\nERR x\r\n", None),
+        (b"", b"=7\r\ntxt:abc\r\n", None),
+        (b"", b">2\r\n+invalidate\r\n*1\r\n$1\r\nk\r\n", None),
+        (
+            b"|1\r\n+ttl\r\n|1\r\n+a\r\n+b\r\n:3600\r\n",
+            b"*2\r\n|0\r\n:1\r\n|1\r\n+x\r\n:1\r\n:2\r\n",
+            Some(2),
+        ),
+        (b"|1\r\n+a\r\n+b\r\n|1\r\n+c\r\n+d\r\n", b"+OK\r\n", None),
+    ];
+    let (mut all, mut wanted) = (Vec::new(), Vec::new());
+    for (attribute, frame, last) in replies {
+        all.extend_from_slice(attribute);
+        all.extend_from_slice(frame);
+        let lead = frame[..frame.len().min(48)].to_vec();
+        wanted.push((all.len(), Frame { kind: frame[0], last: *last }, lead));
+    }
+    for piece in 1..=all.len() {
+        let (found, end) = frames(&all, piece);
+        assert_eq!(found, wanted, "{piece}");
+        assert_eq!(end, Reply::Part { body: 0 });
+    }
+}
+
+#[test]
+fn what_is_no_reply_is_lost() {
+    let refused: &[&[u8]] = &[
+        b"x",
+        b"\r\n",
+        b"$?\r\n",
+        b"*?\r\n",
+        b";4\r\n",
+        b".\r\n",
+        b"$-2\r\n",
+        b"*-2\r\n",
+        b"%-1\r\n",
+        b"!-1\r\n",
+        b":\r\n",
+        b":1x",
+        b":01",
+        b"_x\r\n",
+        b"#\r\n",
+        b"$1\r\nab",
+        b"$1\r\na\rb",
+        b"*1\r\n>0\r\n",
+        b">1\r\n>0\r\n",
+        b"|1\r\n>0\r\n",
+        b"%9223372036854775807\r\n%9223372036854775807\r\n",
+    ];
+    for reply in refused {
+        for piece in 1..=reply.len() {
+            let text = reply.escape_ascii();
+            assert_eq!(frames(reply, piece), (vec![], Reply::Lost), "{text} by {piece}");
+        }
+    }
+}
+
+#[test]
+fn what_went_by_unseen_is_not_in_the_lead() {
+    let mut scanner = Replies::default();
+    assert_eq!(scanner.next(b"*2\r\n$1000\r\nab"), Reply::Part { body: 1000 });
+    assert_eq!(scanner.skip(998), None);
+    assert_eq!(scanner.next(b"\r\n:5"), Reply::Part { body: 0 });
+    let frame = Frame { kind: b'*', last: Some(5) };
+    assert_eq!(scanner.next(b"\r\n"), Reply::Whole { end: 2, frame });
+    assert_eq!(scanner.lead(b"\r\n"), b"*2\r\n$1000\r\nab");
+
+    assert_eq!(scanner.next(b"$1000\r\n"), Reply::Part { body: 1002 });
+    assert_eq!(scanner.skip(1002), Some(Frame { kind: b'$', last: None }));
+    assert_eq!(scanner.lead(b""), b"$1000\r\n");
+    assert!(scanner.between());
+}

@@ -1,0 +1,101 @@
+//! Requests: what ends where, and what is refused.
+
+use super::resp::{Request, Requests, args};
+
+/// The ends of all requests in `input`, and how it ends; given in pieces of `piece` bytes.
+fn ends(input: &[u8], piece: usize) -> (Vec<usize>, Request) {
+    let (mut scanner, mut ends, mut passed) = (Requests::default(), Vec::new(), 0);
+    for mut part in input.chunks(piece) {
+        while !part.is_empty() {
+            match scanner.next(part) {
+                Request::Whole { end } => {
+                    assert!((1..=part.len()).contains(&end), "{end} of {}", part.len());
+                    assert!(scanner.between());
+                    part = &part[end..];
+                    passed += end;
+                    ends.push(passed);
+                }
+                Request::Part { .. } => {
+                    assert!(!scanner.between());
+                    passed += part.len();
+                    part = &[];
+                }
+                Request::Lost => return (ends, Request::Lost),
+            }
+        }
+    }
+    (ends, scanner.next(&[]))
+}
+
+fn words(request: &[u8]) -> Vec<Vec<u8>> {
+    args(request).map(|word| word.into_owned()).collect()
+}
+
+#[test]
+fn they_are_found_in_any_split() {
+    let requests: &[&[u8]] = &[
+        b"*1\r\n$4\r\nPING\r\n",
+        b"PING\r\n",
+        b"\r\n",
+        b"\n",
+        b"  \t \r\n",
+        b"*0\r\n",
+        b"*-1\r\n",
+        b"*-9223372036854775808\r\n",
+        b"set \"a\\\"\\x41\\n\" 'b\\' c'\n",
+        b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$13\r\n\r\n*1\r\n$1\r\nx\r\n\r\n",
+    ];
+    let all = requests.concat();
+    let mut wanted = Vec::new();
+    for request in requests {
+        wanted.push(wanted.last().unwrap_or(&0) + request.len());
+    }
+    for piece in 1..=all.len() {
+        assert_eq!(ends(&all, piece), (wanted.clone(), Request::Part { body: 0 }), "{piece}");
+    }
+}
+
+#[test]
+fn what_redis_refuses_is_lost() {
+    let refused: &[&[u8]] = &[
+        b"*01\r\n",
+        b"*+1\r\n",
+        b"*\r\n",
+        b"*-\r\n",
+        b"*-0\r\n",
+        b"*1x",
+        b"*1\rx",
+        b"*2147483648\r\n",
+        b"*9223372036854775808\r\n",
+        b"*1\r\n$-1\r\n",
+        b"*1\r\n$01\r\n",
+        b"*1\r\n:1\r\n",
+        b"*1\r\nPING",
+        b"*1\r\n$9223372036854775808\r\n",
+        b"*1\r\n$4\r\nPINGx",
+        b"*1\r\n$4\r\nPING\rx",
+        b"get \"a\n",
+        b"get 'a\\'\n",
+        b"get \"a\"b",
+        b"get a\0",
+    ];
+    for request in refused {
+        for piece in 1..=request.len() {
+            let text = request.escape_ascii();
+            assert_eq!(ends(request, piece), (vec![], Request::Lost), "{text} by {piece}");
+        }
+    }
+}
+
+#[test]
+fn words_are_read() {
+    assert_eq!(words(b"*2\r\n$3\r\nGET\r\n$0\r\n\r\n"), [&b"GET"[..], b""]);
+    assert_eq!(words(b"  get\tk \r\n"), [b"get".as_slice(), b"k"]);
+    assert_eq!(
+        words(b"a\"b c\\x4a\\n\\q\" '\\'\\n' \"\"\n"),
+        [b"ab cJ\nq".as_slice(), b"'\\n", b""]
+    );
+    for empty in [b"\r\n".as_slice(), b"\n", b" \n", b"*0\r\n", b"*-1\r\n"] {
+        assert_eq!(words(empty), Vec::<Vec<u8>>::new());
+    }
+}
