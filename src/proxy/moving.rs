@@ -94,7 +94,11 @@ impl Detached {
             self.change = Change::Crash;
         }
         self.left.generation = fate.generation;
-        self.left.ledger.may_move(self.change)
+        self.left.ledger.may_move(self.change)?;
+        // A script that is not here the next master has, or nobody: it is asked at once, so that in
+        // that case this session is cut now and not when it needs it.
+        self.wants |= !self.left.seat.worker().shared().scripts.have(self.left.ledger.scripts());
+        Ok(())
     }
 
     fn cut(self, why: Why) {

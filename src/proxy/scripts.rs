@@ -65,6 +65,15 @@ impl Scripts {
         store.scripts.get(&key).map(|script| script.text.clone())
     }
 
+    /// Whether all of these are here.
+    pub(super) fn have(&self, shas: &[Sha]) -> bool {
+        if shas.is_empty() {
+            return true;
+        }
+        let store = self.store();
+        shas.iter().all(|sha| store.by_sha.contains_key(sha))
+    }
+
     fn store(&self) -> std::sync::MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,6 +137,7 @@ mod tests {
         assert!(scripts.get(RETURN_1).is_none());
         scripts.offer(b"return 1");
         assert_eq!(scripts.get(RETURN_1).as_deref(), Some(&b"return 1"[..]));
+        assert!(scripts.have(&[*RETURN_1]) && !scripts.have(&[*RETURN_1, [b'0'; 40]]));
     }
 
     #[test]
