@@ -2,9 +2,23 @@
 //!
 //! Pure: bytes go by, nothing is read or written here.
 
+mod account;
+mod foreign;
+mod kept;
+mod replies;
+mod requests;
+mod settings;
+
 use std::borrow::Cow;
 
 use zeroize::Zeroizing;
+
+use super::resp::{Replies, Reply, Request, Requests};
+use account::Account;
+use replies::Refusal;
+
+/// The first byte of TLS: the type of a handshake record.
+const TLS: u8 = 0x16;
 
 /// Why a session is cut and not moved, as counted and shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,8 +94,9 @@ pub(super) struct Up {
     /// Behind the bytes to be sent stands a request that must not be sent to this master: the
     /// session ends here.
     pub(super) cut: Option<Why>,
-    /// Among the requests to be sent are texts of scripts: [`texts`] of the bytes to be sent.
-    pub(super) scripts: bool,
+    /// Where in the input the first request with a script's text begins: [`texts`] of the bytes from
+    /// there to `send`.
+    pub(super) scripts: Option<usize>,
 }
 
 /// What to do with bytes from the master.
@@ -110,49 +125,92 @@ pub(super) enum Again {
 
 /// The account of one session. Small: an idle session has one.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {}
+pub(super) struct Ledger {
+    up: Requests,
+    down: Replies,
+    /// The input of the next call begins with so many bytes that `up` has seen.
+    seen: usize,
+    account: Account,
+}
 
 impl Ledger {
     /// Looks at bytes from the client before they are sent; what it says may be sent counts as sent.
     /// `now`: milliseconds of any steady clock.
     pub(super) fn requests(&mut self, input: &[u8], now: u64) -> Up {
-        let _ = now;
-        Up { send: input.len(), body: 0, cut: None, scripts: false }
+        self.pass(input, now, |_| false)
     }
 
     /// The same while clients are held: goes no further than to the end of what was begun, which is
     /// nowhere if nothing was ([`Ledger::is_midway`]).
     pub(super) fn finish(&mut self, input: &[u8], now: u64) -> Up {
-        self.requests(input, now)
+        self.pass(input, now, |ledger| !ledger.is_midway())
     }
 
     /// Bytes of a request's body went by unseen.
     pub(super) fn skip_request(&mut self, bytes: u64) {
-        let _ = bytes;
+        if self.account.tunnel.is_none() && self.up.skip(bytes) {
+            self.account.half = false;
+        }
     }
 
     /// Looks at bytes from the master before they are passed on. `held`: a planned change is under
     /// way, so that what the old master refuses may be done by the new one.
     pub(super) fn replies(&mut self, input: &[u8], held: bool) -> Down {
-        let _ = held;
+        let account = &mut self.account;
+        let (mut at, mut plain_until) = (0, account.plain_until());
+        while account.tunnel.is_none() {
+            let rest = &input[at..];
+            if held && account.may_be_undone() && self.down.between() {
+                match Refusal::of(rest) {
+                    Refusal::No => {}
+                    Refusal::Maybe => return Down { send: at, body: 0, undone: false },
+                    Refusal::Yes => {
+                        account.undo();
+                        return Down { send: at, body: 0, undone: true };
+                    }
+                }
+            }
+            match self.down.next(rest) {
+                Reply::Whole { end, frame } => {
+                    at += end;
+                    if frame.kind != b'>' && account.answered < plain_until {
+                        account.answered += 1;
+                    } else {
+                        account.frame(frame, self.down.lead(rest));
+                        plain_until = account.plain_until();
+                    }
+                }
+                Reply::Part { body } => return Down { send: input.len(), body, undone: false },
+                Reply::Lost => account.lose(Why::Tunnel),
+            }
+        }
         Down { send: input.len(), body: 0, undone: false }
     }
 
     /// Bytes of a reply's body went by unseen.
     pub(super) fn skip_reply(&mut self, bytes: u64) {
-        let _ = bytes;
+        if self.account.tunnel.is_some() {
+            return;
+        }
+        if let Some(frame) = self.down.skip(bytes) {
+            self.account.frame(frame, self.down.lead(&[]));
+        }
     }
 
     /// Whether nothing is outstanding: no reply but of blocking commands, no half of a request, no
     /// transaction that was begun, WATCH included. What a hold waits for, 50 ms at most.
     pub(super) fn is_settled(&self) -> bool {
-        true
+        let it = &self.account;
+        let quiet = it.sent == it.answered || it.is_blocked();
+        // Of a tunnel nobody knows, and it is not moved anyway.
+        it.tunnel.is_some()
+            || (quiet && !self.is_midway() && !it.open.is_any() && self.down.between())
     }
 
     /// Whether requests may go on although the clients are held: half of one has been sent, or a
     /// transaction was begun.
     pub(super) fn is_midway(&self) -> bool {
-        false
+        self.account.half || self.account.begun.is_any()
     }
 
     /// Whether this session can go on with another master.
@@ -161,36 +219,96 @@ impl Ledger {
     ///
     /// Why not.
     pub(super) fn may_move(&self, change: Change) -> Result<(), Why> {
-        let _ = change;
-        Err(Why::Tunnel)
+        self.account.may_move(change)?;
+        // Half a push was passed on.
+        if self.down.between() { Ok(()) } else { Err(Why::Outstanding) }
     }
 
     /// The request that was not done, once; a blocking one with what is left of its time. To be
     /// asked for before [`Ledger::requests`] is given anything more.
     pub(super) fn again(&mut self, now: u64) -> Option<Again> {
-        let _ = now;
-        None
+        self.account.again(now)
     }
 
     /// The session has moved: forgets what it knew of the old connection, but neither what it has
     /// set nor the request that [`Ledger::again`] has.
-    pub(super) fn moved(&mut self) {}
+    pub(super) fn moved(&mut self) {
+        self.down = Replies::default();
+        self.account.moved();
+    }
 
     /// What brings a new connection to where the old one was: requests, and how many replies they
     /// get, none of which may be an error. Holds passwords.
     pub(super) fn replay(&self) -> (Zeroizing<Vec<u8>>, u32) {
-        (Zeroizing::default(), 0)
+        self.account.extra().map(|extra| extra.settings.requests()).unwrap_or_default()
     }
 
     /// The scripts this session has run or loaded by their SHA-1 (40 lower-case hex digits each).
     pub(super) fn scripts(&self) -> &[[u8; 40]] {
-        &[]
+        self.account.extra().map_or(&[], |extra| &extra.scripts)
+    }
+
+    /// Takes whole requests, and what need not be waited for, until `ends`.
+    fn pass(&mut self, input: &[u8], now: u64, ends: impl Fn(&Ledger) -> bool) -> Up {
+        let (mut seen, mut send) = (self.seen, 0);
+        let mut up = Up { send: 0, body: 0, cut: None, scripts: None };
+        while self.account.tunnel.is_none() && !ends(self) {
+            if input.get(send) == Some(&TLS) && !self.account.half {
+                self.account.lose(Why::Tunnel);
+                break;
+            }
+            match self.up.next(input.get(seen..).unwrap_or_default()) {
+                Request::Whole { end } => {
+                    seen += end;
+                    let request = &input[send..seen];
+                    if self.account.half {
+                        self.account.half = false;
+                    } else {
+                        match self.account.request(request, now) {
+                            Ok(false) => {}
+                            Ok(true) => up.scripts = up.scripts.or(Some(send)),
+                            Err(why) => {
+                                up.cut = Some(why);
+                                break;
+                            }
+                        }
+                    }
+                    send = seen;
+                }
+                Request::Part { body } => {
+                    seen = input.len();
+                    let part = &input[send..];
+                    if self.account.half
+                        || (!part.is_empty() && !self.account.waits_for(part, body))
+                    {
+                        self.account.half = true;
+                        (send, up.body) = (input.len(), body);
+                    }
+                    break;
+                }
+                Request::Lost => self.account.lose(Why::Tunnel),
+            }
+        }
+        if self.account.tunnel.is_some() {
+            (send, seen, up.body) = (input.len(), input.len(), 0);
+        }
+        up.send = send;
+        self.seen = seen - send;
+        up
     }
 }
 
 /// The texts of the scripts in requests that [`Ledger::requests`] has found whole: of EVAL, EVAL_RO
 /// and SCRIPT LOAD. Not all of them need be scripts that a server would take.
 pub(super) fn texts(sent: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
-    let _ = sent;
-    std::iter::empty()
+    let (mut scanner, mut rest) = (Requests::default(), sent);
+    let requests = std::iter::from_fn(move || match scanner.next(rest) {
+        Request::Whole { end } => {
+            let (request, behind) = rest.split_at(end);
+            rest = behind;
+            Some(request)
+        }
+        Request::Part { .. } | Request::Lost => None,
+    });
+    requests.filter_map(requests::text)
 }

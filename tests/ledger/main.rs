@@ -1,0 +1,5 @@
+//! The account of a session: what may be sent, what is owed, what is set, and who may be moved.
+
+mod proxy;
+#[path = "../support/servers.rs"]
+mod servers;
