@@ -219,7 +219,7 @@ impl Link {
             Err(Fault::Sink) => Some(End::Client),
             Err(Fault::Outdated) => Some(self.part(Parted::Outdated)),
             Err(Fault::Stop(Stop::Cut(why))) => Some(End::Cut(why)),
-            Err(Fault::Stop(Stop::Undone)) => Some(self.part(Parted::Undone)),
+            Err(Fault::Stop(Stop::Undone)) => Some(self.undone()),
         }
     }
 
@@ -272,6 +272,13 @@ impl Link {
 
     fn part(&self, parted: Parted) -> End {
         self.stuck().map_or(End::Part(parted), End::Cut)
+    }
+
+    /// All that may be passed on has been; the refusal behind it is not for the client.
+    fn undone(&mut self) -> End {
+        self.last_reply = self.last_reply.max(self.down.last());
+        self.down = Flow::default();
+        self.part(Parted::Undone)
     }
 
     /// Tells the worker whether something is outstanding.

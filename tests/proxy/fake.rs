@@ -126,7 +126,8 @@ impl Fake {
             stream.set_read_timeout(None).unwrap();
             all.lock().unwrap().push(stream.try_clone().unwrap());
             count.fetch_add(1, Ordering::SeqCst);
-            let _ = serve(stream, &held, &list, &rule);
+            let _ = serve(&stream, &held, &list, &rule);
+            let _ = stream.shutdown(Shutdown::Both);
             count.fetch_sub(1, Ordering::SeqCst);
         });
         Fake { server, data, asked, open, streams }
@@ -177,7 +178,7 @@ impl Fake {
 }
 
 fn serve(
-    mut stream: TcpStream,
+    mut stream: &TcpStream,
     data: &Data,
     list: &Mutex<Vec<String>>,
     rule: &impl Fn(&[String]) -> Option<Act>,
@@ -197,8 +198,7 @@ fn serve(
                 usual(&words, data)
             }
             Some(Act::Last(text)) => {
-                stream.write_all(text.as_bytes())?;
-                return stream.shutdown(Shutdown::Both);
+                return stream.write_all(text.as_bytes());
             }
         };
         stream.write_all(answer.as_bytes())?;
