@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use super::ledger::{Change, Ledger, Up, Why};
+use super::ledger::{self, Change, Ledger, Why};
 use super::worker::Worker;
 use crate::election::Time;
 
@@ -111,8 +111,17 @@ impl Pass<'_> {
     pub(super) fn judge(&self, ledger: &mut Ledger, input: &[u8], permit: &Permit) -> Verdict {
         match self.way {
             Way::Requests => {
-                let Up { send, body, cut, .. } = ledger.requests(input, permit.now.0 / 1_000);
-                Verdict { clear: send, body, stop: cut.map(Stop::Cut) }
+                let now = permit.now.0 / 1_000;
+                let up = if permit.held {
+                    ledger.finish(input, now)
+                } else {
+                    ledger.requests(input, now)
+                };
+                if let Some(begin) = up.scripts {
+                    let sent = input.get(begin..up.send).unwrap_or_default();
+                    ledger::texts(sent).for_each(|text| self.worker.learn(&text));
+                }
+                Verdict { clear: up.send, body: up.body, stop: up.cut.map(Stop::Cut) }
             }
             Way::Replies => {
                 let down = ledger.replies(input, permit.held);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::fake::{Client, request};
-use crate::pair::{Column, Pair};
+use crate::pair::{Column, Death, Pair};
 use crate::servers;
 use crate::support::*;
 
@@ -123,7 +123,8 @@ fn check(binary: &Path, seed: u64, mut next: impl FnMut(&mut Random) -> Column) 
             std::thread::sleep(Duration::from_millis(random.below(200)));
             let (column, before) = (next(&mut random), pair.hive.now());
             match column {
-                Column::Crash => pair.crash(before),
+                Column::Crash if random.below(2) == 0 => pair.crash(before, Death::Killed),
+                Column::Crash => pair.crash(before, Death::Frozen),
                 other => pair.change(other),
             }
         }

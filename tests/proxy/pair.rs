@@ -20,6 +20,15 @@ pub enum Column {
     Healed,
 }
 
+/// How a master dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// Its connections are closed before anybody else knows.
+    Killed,
+    /// Nothing is heard of it any more.
+    Frozen,
+}
+
 /// A master and its replica behind a proxy.
 pub struct Pair {
     pub hive: Hive,
@@ -56,22 +65,28 @@ impl Pair {
     pub fn change(&mut self, column: Column) {
         match column {
             Column::Planned => self.plan(),
-            Column::Crash => self.crash(self.hive.now()),
+            Column::Crash => self.crash(self.hive.now(), Death::Frozen),
             Column::Healed => self.heal(),
         }
     }
 
     /// Those live on whose last reply came before this, which the replica has to know.
-    pub fn crash(&mut self, before: Time) {
+    pub fn crash(&mut self, before: Time, death: Death) {
         let stated = self.master.passport().offset;
         eventually("the replica has what was stated", || {
             (self.replica.passport().offset >= stated).then_some(())
         });
-        self.master.kill();
+        match death {
+            Death::Killed => self.master.kill(),
+            Death::Frozen => self.master.freeze(),
+        }
         self.hive.route_keeping(Route::Hold, Keep::Crash { before });
         self.replica.ask(&["REPLICAOF", "NO", "ONE"]);
         self.swap();
         self.hive.route_keeping(forward(self.epoch, self.addr()), Keep::Crash { before });
+        if death == Death::Frozen {
+            self.replica.kill();
+        }
         self.replica.revive();
         self.replica.follow(&self.master);
     }
@@ -87,8 +102,9 @@ impl Pair {
         self.follow();
     }
 
+    /// The loser's clients are cut before anything is done to its Redis.
     fn heal(&mut self) {
-        self.master.ask(&["CLIENT", "PAUSE", "2000", "WRITE"]);
+        self.hive.route(Route::Hold);
         self.replica.await_copy_of(&self.master);
         self.demote();
         self.hive.route(forward(self.epoch, self.addr()));
