@@ -102,6 +102,7 @@ pub(super) struct Tally {
     cut: [Count; Why::ALL.len()],
     pub(super) up: Count,
     pub(super) down: Count,
+    pub(super) spliced: Count,
 }
 
 impl Tally {

@@ -63,10 +63,10 @@ struct Kept {
 }
 
 impl Flow {
-    /// A direction that begins with these bytes. `unread`: there may be more that the runtime will
-    /// not tell of again.
-    pub(super) fn new(tail: Vec<u8>, unread: bool) -> Flow {
-        let kept = Kept { bytes: tail, unseen: true, ..Kept::default() };
+    /// A direction that begins with these bytes, `clear` of which the ledger has let go already.
+    /// `unread`: there may be more that the runtime will not tell of again.
+    pub(super) fn new(bytes: Vec<u8>, clear: usize, unread: bool) -> Flow {
+        let kept = Kept { bytes, clear, unseen: true, ..Kept::default() };
         let kept = (!kept.bytes.is_empty()).then(|| Box::new(kept));
         Flow { kept, unread, ..Flow::default() }
     }
@@ -251,6 +251,7 @@ impl Flow {
         if pipe.held() == 0 {
             self.release(road.pass.worker);
         }
+        road.pass.worker.tally().spliced.add(sent as u64);
         self.count(sent, road, &permit);
         Poll::Ready(Ok(sent))
     }

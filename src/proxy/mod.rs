@@ -110,6 +110,8 @@ pub struct Counters {
     pub bytes_up: u64,
     /// Bytes passed on from masters to clients.
     pub bytes_down: u64,
+    /// Bytes of both that went through pipes, by `splice(2)`.
+    pub bytes_spliced: u64,
 }
 
 /// Called once for every id given to [`Proxy::route`], from a proxy thread; must not block.
@@ -258,6 +260,7 @@ impl Shared {
             }
             sum.bytes_up += desk.tally.up.get();
             sum.bytes_down += desk.tally.down.get();
+            sum.bytes_spliced += desk.tally.spliced.get();
         }
         sum.cut_total = sum.cut.iter().sum();
         sum

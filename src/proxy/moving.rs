@@ -10,7 +10,6 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::desk::Count;
 use super::ledger::{Again, Change, Why};
 use super::relay::{Leftover, Parted, Relay};
 use super::replay::{Failed, replay};
@@ -55,8 +54,8 @@ struct Detached {
 
 /// What became of it.
 enum End {
-    /// It goes on with this master.
-    To(TcpStream),
+    /// It goes on with this master, which is sent these bytes first.
+    To(TcpStream, Vec<u8>),
     /// The client closed or reset.
     Gone,
     /// The master's close is passed on.
@@ -114,10 +113,10 @@ impl Detached {
             }
         };
         match end {
-            End::To(master) => {
+            End::To(master, again) => {
                 let generation = self.left.generation;
                 self.left.seat.worker().tally().moved.add(1);
-                tokio::task::spawn_local(Relay::resume(self.left, master, generation));
+                tokio::task::spawn_local(Relay::resume(self.left, again, master, generation));
             }
             End::Gone | End::Closed => {}
             End::Cut(why) => self.cut(why),
@@ -148,7 +147,8 @@ impl Detached {
             return self.idle(view).await;
         }
         // In a box: connecting takes room, and few do it at one time.
-        Box::pin(self.go_on(view)).await.map_or_else(|end| end, |master| Some(End::To(master)))
+        let gone_on = Box::pin(self.go_on(view)).await;
+        gone_on.map_or_else(|end| end, |(master, again)| Some(End::To(master, again)))
     }
 
     /// Its master closed it, and is still the one all are sent to.
@@ -211,7 +211,10 @@ impl Detached {
     /// # Errors
     ///
     /// The end of the session; none where it has to look again.
-    async fn go_on(&mut self, view: &mut watch::Receiver<View>) -> Result<TcpStream, Option<End>> {
+    async fn go_on(
+        &mut self,
+        view: &mut watch::Receiver<View>,
+    ) -> Result<(TcpStream, Vec<u8>), Option<End>> {
         let (client, seat) = (&self.left.client, &self.left.seat);
         let (master, generation) = match session::look(client, seat, view, &mut self.waited).await {
             Looked::Master(master, generation) => (master, generation),
@@ -246,42 +249,32 @@ impl Detached {
         }
         self.left.ledger.moved();
         // No wait since the master was allowed to be asked.
-        match self.left.ledger.again(worker.millis()) {
-            None => {}
-            Some(Again::Request(request)) => {
-                self.send(&master, &request, &worker.tally().up, view).await?;
-            }
+        let again = match self.left.ledger.again(worker.millis()) {
+            Some(Again::Request(request)) => self.begin(&master, request)?,
             Some(Again::Reply(reply)) => {
-                self.send(&self.left.client, reply, &worker.tally().down, view).await?;
+                self.tell(reply).await?;
+                Vec::new()
             }
-        }
-        Ok(master)
+            None => Vec::new(),
+        };
+        Ok((master, again))
     }
 
-    /// Sends it all; the first piece at once.
-    async fn send(
-        &self,
-        to: &TcpStream,
-        bytes: &[u8],
-        count: &Count,
-        view: &mut watch::Receiver<View>,
-    ) -> Result<(), Option<End>> {
-        let worker = self.left.seat.worker();
-        let mut rest = bytes;
-        loop {
-            let sent = socket::send(to, rest).map_err(|_| Some(End::Cut(Why::Outstanding)))?;
-            count.add(sent as u64);
-            rest = rest.get(sent..).unwrap_or_default();
-            if rest.is_empty() {
-                return Ok(());
-            }
-            to.writable().await.map_err(|_| Some(End::Cut(Why::Outstanding)))?;
-            while !worker.gate_is_open() {
-                view.changed().await.map_err(|_| Some(End::Gone))?;
-            }
-            if worker.shared().routes.stamp().generation() != self.left.generation {
-                return Err(Some(End::Cut(Why::HalfRequest)));
-            }
+    /// Sends what can be sent at once: from there on a hold does not stop it. Returns the rest.
+    fn begin(&self, master: &TcpStream, mut request: Vec<u8>) -> Result<Vec<u8>, Option<End>> {
+        let sent = socket::send(master, &request).map_err(|_| End::Cut(Why::Outstanding))?;
+        self.left.seat.worker().tally().up.add(sent as u64);
+        Ok(request.split_off(sent))
+    }
+
+    /// Sends this to the client.
+    async fn tell(&self, mut reply: &[u8]) -> Result<(), Option<End>> {
+        while !reply.is_empty() {
+            self.left.client.writable().await.map_err(|_| End::Gone)?;
+            let sent = socket::send(&self.left.client, reply).map_err(|_| End::Gone)?;
+            self.left.seat.worker().tally().down.add(sent as u64);
+            reply = reply.get(sent..).unwrap_or_default();
         }
+        Ok(())
     }
 }

@@ -88,6 +88,8 @@ enum End {
     Client,
     /// The master's connection broke.
     Master,
+    /// This hive stops, and the client is owed nothing.
+    Drained,
     /// It may not go on.
     Cut(Why),
     /// It may go on with another master.
@@ -110,7 +112,7 @@ impl Relay {
             client,
             master,
             ledger: Ledger::default(),
-            up: Flow::new(Vec::new(), unread),
+            up: Flow::new(Vec::new(), 0, unread),
             down: Flow::default(),
             generation,
             last_reply: Time(0),
@@ -124,13 +126,21 @@ impl Relay {
         Relay { link: Some(link) }
     }
 
-    /// Goes on with another master, first with the bytes that were left.
-    pub(super) fn resume(left: Leftover, master: TcpStream, generation: u64) -> Relay {
+    /// Goes on with another master: sends `again`, which the ledger accounts for already, then what
+    /// was left.
+    pub(super) fn resume(
+        left: Leftover,
+        mut again: Vec<u8>,
+        master: TcpStream,
+        generation: u64,
+    ) -> Relay {
         let mut relay = Relay::new(left.seat, left.client, master, generation, true);
         if let Some(link) = &mut relay.link {
+            let clear = again.len();
+            again.extend_from_slice(&left.tail);
             link.ledger = left.ledger;
             link.last_reply = left.last_reply;
-            link.up = Flow::new(left.tail, true);
+            link.up = Flow::new(again, clear, true);
         }
         relay
     }
@@ -185,6 +195,7 @@ impl Link {
         }
         match (self.up_done, self.down_done) {
             (true, true) => Poll::Ready(End::Complete),
+            (false, false) if self.is_drained() => Poll::Ready(End::Drained),
             (false, false) => Poll::Pending,
             _ => self.half_closed(),
         }
@@ -259,6 +270,18 @@ impl Link {
             && self.seat.worker().shared().settings.move_sessions
     }
 
+    /// Whether this hive stops and nothing is asked of the master, nor waited for.
+    fn is_drained(&self) -> bool {
+        self.seat.worker().is_draining()
+            && self.up.is_empty()
+            && self.stuck().is_none()
+            && match self.ledger.may_move(Change::Planned) {
+                Ok(()) | Err(Why::Script) => true,
+                Err(Why::Tracking) => self.ledger.is_settled(),
+                Err(_) => false,
+            }
+    }
+
     /// What cannot be taken along to another master.
     fn stuck(&self) -> Option<Why> {
         if is_tunnel(&self.ledger) {
@@ -301,6 +324,7 @@ impl Link {
                 self.seat.worker().count_cut(why);
                 self.reset_both();
             }
+            End::Drained => session::drained(self.client, self.seat),
             End::Part(parted) => {
                 socket::reset_on_close(&self.master);
                 session::outlive(self.into_leftover(parted));

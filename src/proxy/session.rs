@@ -98,6 +98,11 @@ pub(super) async fn look(
     }
 }
 
+/// Lets a client go that is owed nothing.
+pub(super) fn drained(client: TcpStream, seat: Seat) {
+    tokio::task::spawn_local(async move { leave(&client, &seat, Leave::Drained).await });
+}
+
 /// Lets a client go that was not served, and waits for its end.
 pub(super) async fn leave(client: &TcpStream, seat: &Seat, how: Leave) {
     match how {

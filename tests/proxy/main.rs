@@ -10,8 +10,10 @@ mod limits;
 mod moving;
 mod pair;
 mod real;
+mod resp;
 mod routes;
 mod rows;
 #[path = "../support/servers.rs"]
 mod servers;
+mod splice;
 mod support;

@@ -48,10 +48,10 @@ impl Account {
     pub(super) fn frame(&mut self, frame: Frame, lead: &[u8]) {
         let confirmation = confirmation(frame, lead);
         let is_push = frame.kind == b'>';
-        if let Some(What::Subscribe(..) | What::Unsubscribe(..)) = self.front() {
-            if let Some(confirmation) = confirmation {
-                return self.confirm(confirmation, frame.last);
-            }
+        if let Some(What::Subscribe(..) | What::Unsubscribe(..)) = self.front()
+            && let Some(confirmation) = confirmation
+        {
+            return self.confirm(confirmation, frame.last);
         }
         match confirmation {
             Some(confirmation) if is_push => self.recount(confirmation, frame.last),

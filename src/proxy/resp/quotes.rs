@@ -1,4 +1,5 @@
-//! Quotes in an inline request, as Redis reads them (`sdssplitargs` in sds.c).
+//! Quotes in an inline request, as Redis and Valkey read them (`sdssplitargs` in sds.c). Where the
+//! two differ they may not be: Valkey 9 lets a word go on behind a closing quote.
 
 /// Where in the quotes of an inline request one is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub(super) enum Quotes {
     Single,
     /// Behind a `'` and a backslash: a `'` would not end it.
     SingleEscape,
-    /// Just behind a quoted part: only a blank or the end of the line may come.
+    /// Just behind a quoted part: only what ends a word may come.
     Closed,
 }
 
@@ -30,7 +31,7 @@ impl Quotes {
             (Quotes::Double | Quotes::DoubleEscape, _) => Quotes::Double,
             (Quotes::Single | Quotes::SingleEscape, b'\\') => Quotes::SingleEscape,
             (Quotes::Single | Quotes::SingleEscape, _) => Quotes::Single,
-            (Quotes::Closed, _) if is_blank(byte) => Quotes::Outside,
+            (Quotes::Closed, b' ' | b'\t' | b'\r') => Quotes::Outside,
             (Quotes::Closed, _) => return false,
         };
         true

@@ -1,17 +1,17 @@
 //! Where replies end.
 
+use super::lead::Lead;
 use super::pieces::{self, Integer, Pushed};
 
 /// The longest line, without its line end. Redis's own are far shorter; scripts and modules may
 /// answer anything.
 const LINE_MAX: u32 = 64 * 1024;
-/// Bytes of a frame that [`Replies::lead`] has at most.
-const LEAD_MAX: usize = 48;
 
 /// Finds the ends of replies, of all types of RESP2 and RESP3.
 ///
 /// Not the streamed types of RESP3 (`$?`, `*?`), which no server sends; nor a push inside another
-/// frame, which nobody could tell from an element.
+/// frame. In the reply to EXEC, Redis up to 7.0 puts messages and invalidations between the elements
+/// without counting them, and every server counts the first push that answers a SUBSCRIBE there.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::proxy) struct Replies {
     /// Frames that have to end until the one under way has, itself included; 0 between frames.
@@ -79,26 +79,28 @@ enum Step {
     Lost,
 }
 
-/// The first bytes of a frame: kept if it came in pieces, else only how many.
-#[derive(Clone, Copy, Debug)]
-struct Lead {
-    bytes: [u8; LEAD_MAX],
-    length: u8,
-    /// The length at which it is complete: less than [`LEAD_MAX`] once bytes went by unseen.
-    limit: u8,
-    kept: bool,
-}
-
 impl Default for Replies {
     fn default() -> Replies {
-        Replies { left: 0, state: State::Type, kind: 0, item: 0, lead: Lead::NEW }
+        Replies { left: 0, state: State::Type, kind: 0, item: 0, lead: Lead::default() }
     }
 }
 
 impl Replies {
     /// Looks at bytes that follow those given before. After `Whole` the next call starts at `end`.
     /// After `Lost` all is `Lost`.
+    #[inline(always)]
     pub(in crate::proxy) fn next(&mut self, input: &[u8]) -> Reply {
+        if self.left == 0
+            && let Some((end, frame)) = simple(input)
+        {
+            self.lead.begin();
+            self.lead.end(input, 0, end);
+            return Reply::Whole { end, frame };
+        }
+        self.scan(input)
+    }
+
+    fn scan(&mut self, input: &[u8]) -> Reply {
         let mut at = 0;
         // Where in the input the frame begins, or goes on.
         let mut from = 0;
@@ -129,7 +131,7 @@ impl Replies {
             };
             at += taken;
             if let Some(frame) = self.element_ended(last) {
-                self.lead.ended(input, from, at);
+                self.lead.end(input, from, at);
                 return Reply::Whole { end: at, frame };
             }
         }
@@ -154,14 +156,13 @@ impl Replies {
 
     /// Whether the next byte begins a frame.
     pub(in crate::proxy) fn between(&self) -> bool {
-        self.left == 0 && !matches!(self.state, State::Lost)
+        self.left == 0
     }
 
     /// The first bytes (up to 48) of the frame that `next` found last, attributes left out, also
     /// where it came in pieces. `input` is what that call was given.
     pub(in crate::proxy) fn lead<'a>(&'a self, input: &'a [u8]) -> &'a [u8] {
-        let bytes = if self.lead.kept { &self.lead.bytes } else { input };
-        bytes.get(..usize::from(self.lead.length)).unwrap_or_default()
+        self.lead.of(input)
     }
 
     /// Whether a frame that is no element of another one begins with this type byte.
@@ -169,7 +170,7 @@ impl Replies {
         if self.left == 0 {
             self.left = 1;
             self.kind = 0;
-            self.lead.clear();
+            self.lead.begin();
         }
         let begins = self.left == 1 && self.kind == 0 && kind != b'|';
         if begins {
@@ -191,6 +192,9 @@ impl Replies {
 
     /// From a type byte.
     fn typed(&mut self, kind: u8, outermost: bool, rest: &[u8]) -> Step {
+        if let Some((taken, frame)) = simple(rest) {
+            return Step::Element(taken, frame.last);
+        }
         self.item = kind;
         match kind {
             b'+' | b'-' | b',' | b'(' | b'_' | b'#' => self.state = State::Line(0, false),
@@ -279,38 +283,20 @@ impl Replies {
     }
 }
 
-impl Lead {
-    const NEW: Lead = Lead { bytes: [0; LEAD_MAX], length: 0, limit: LEAD_MAX as u8, kept: false };
-
-    fn clear(&mut self) {
-        self.length = 0;
-        self.limit = LEAD_MAX as u8;
-        self.kept = false;
-    }
-
-    /// What comes next is not seen, and what comes behind it does not belong to the first bytes.
-    fn close(&mut self) {
-        self.limit = self.length;
-    }
-
-    /// More of the frame was seen and will be gone.
-    fn keep(&mut self, seen: &[u8]) {
-        let free = self.bytes.get_mut(usize::from(self.length)..usize::from(self.limit));
-        let free = free.unwrap_or_default();
-        let count = free.len().min(seen.len());
-        if let (Some(free), Some(seen)) = (free.get_mut(..count), seen.get(..count)) {
-            free.copy_from_slice(seen);
+/// The frame that `input` begins with, if it is here whole and of the simplest kinds: most are.
+#[inline(always)]
+fn simple(input: &[u8]) -> Option<(usize, Frame)> {
+    let kind = *input.first()?;
+    let (end, last) = match kind {
+        b'+' | b'-' => (pieces::line(input).filter(|end| *end <= LINE_MAX as usize)?, None),
+        b'_' if input.starts_with(b"_\r\n") => (3, None),
+        b'$' if input.starts_with(b"$-1\r\n") => (5, None),
+        b'$' => (pieces::bulk(input)?, None),
+        b':' => {
+            let (value, end) = pieces::usual(input)?;
+            (end, Some(value as i64))
         }
-        self.length += count as u8;
-        self.kept = true;
-    }
-
-    /// The rest of the frame is `input[from..end]`.
-    fn ended(&mut self, input: &[u8], from: usize, end: usize) {
-        if self.kept || from > 0 {
-            self.keep(input.get(from..end).unwrap_or_default());
-        } else {
-            self.length = end.min(LEAD_MAX) as u8;
-        }
-    }
+        _ => return None,
+    };
+    Some((end, Frame { kind, last }))
 }

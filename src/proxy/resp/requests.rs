@@ -6,7 +6,7 @@ use super::quotes::Quotes;
 /// The longest line of an inline request, without its line feed; Redis's `PROTO_INLINE_MAX_SIZE`.
 const LINE_MAX: u32 = 64 * 1024;
 /// The most words a request can have.
-const WORDS_MAX: i64 = i32::MAX as i64;
+const WORDS_MAX: u64 = i32::MAX as u64;
 
 /// Finds the ends of requests, arrays of bulk strings and inline ones.
 ///
@@ -68,13 +68,33 @@ enum Step {
 impl Requests {
     /// Looks at bytes that follow those given before. After `Whole` the next call starts at `end`.
     /// After `Lost` all is `Lost`.
+    #[inline(always)]
     pub(in crate::proxy) fn next(&mut self, input: &[u8]) -> Request {
-        let mut at = 0;
+        if let State::Between = self.state
+            && let [b'*', ..] = input
+            && let Some((words @ 1..=WORDS_MAX, line)) = pieces::usual(input)
+        {
+            let (words, at) = whole_words(words, line, input);
+            if words == 0 {
+                return Request::Whole { end: at };
+            }
+            self.words = words as u32;
+            self.state = State::Word;
+            return self.scan(at, input);
+        }
+        self.scan(0, input)
+    }
+
+    fn scan(&mut self, mut at: usize, input: &[u8]) -> Request {
         while let Some(rest @ [first, ..]) = input.get(at..) {
             let step = match self.state {
-                State::Between if *first == b'*' => self.array(rest),
+                State::Between if *first == b'*' => {
+                    self.words = 0;
+                    self.state = State::Length(Integer::NEW);
+                    Step::Taken(1)
+                }
                 State::Between => self.inline(Quotes::default(), 0, rest),
-                State::Word => self.words(rest),
+                State::Word => self.word(*first, rest),
                 State::Length(length) => self.length(length, rest),
                 State::Body(left) => self.body(left, rest),
                 State::Inline(quotes, length) => self.inline(quotes, length, rest),
@@ -118,46 +138,21 @@ impl Requests {
         matches!(self.state, State::Between)
     }
 
-    /// From the beginning of an array.
-    fn array(&mut self, rest: &[u8]) -> Step {
-        self.words = 0;
-        match pieces::usual(rest) {
-            Some((count @ 1.., taken)) if count <= WORDS_MAX as u64 => {
-                self.words = count as u32;
-                self.state = State::Word;
-                Step::Taken(taken)
-            }
-            _ => {
-                self.state = State::Length(Integer::NEW);
-                Step::Taken(1)
-            }
+    /// From the beginning of a word.
+    fn word(&mut self, first: u8, rest: &[u8]) -> Step {
+        if first != b'$' {
+            return Step::Lost;
         }
-    }
-
-    /// From the beginning of a word: all that are here whole, or what is here of one.
-    fn words(&mut self, rest: &[u8]) -> Step {
-        let mut at = 0;
-        while let Some(word @ [b'$', ..]) = rest.get(at..) {
-            let Some((length, line)) = pieces::usual(word) else { break };
-            let body = word.get(line..).unwrap_or_default();
-            let Some(taken) = pieces::body(length + 2, body) else { return Step::Lost };
-            at += line + taken;
-            if (taken as u64) < length + 2 {
-                self.state = State::Body(length + 2 - taken as u64);
-                return Step::Taken(at);
-            }
-            if self.word_ended() {
-                return Step::Whole(at);
-            }
+        let (words, taken) = whole_words(u64::from(self.words), 0, rest);
+        self.words = words as u32;
+        if words == 0 {
+            return Step::Whole(taken);
         }
-        match rest.get(at) {
-            Some(b'$') => {
-                self.state = State::Length(Integer::NEW);
-                Step::Taken(at + 1)
-            }
-            Some(_) => Step::Lost,
-            None => Step::Taken(at),
+        if taken > 0 {
+            return Step::Taken(taken);
         }
+        self.state = State::Length(Integer::NEW);
+        Step::Taken(1)
     }
 
     /// Inside a line with an integer.
@@ -174,13 +169,13 @@ impl Requests {
     }
 
     fn length_read(&mut self, value: i64, taken: usize) -> Step {
-        match (self.words, value) {
-            (0, ..=0) => return Step::Whole(taken),
-            (0, 1..=WORDS_MAX) => {
-                self.words = value as u32;
+        match (self.words, u64::try_from(value)) {
+            (0, Ok(0) | Err(_)) => return Step::Whole(taken),
+            (0, Ok(words @ 1..=WORDS_MAX)) => {
+                self.words = words as u32;
                 self.state = State::Word;
             }
-            (1.., 0..) => self.state = State::Body(value as u64 + 2),
+            (1.., Ok(length)) => self.state = State::Body(length + 2),
             _ => return Step::Lost,
         }
         Step::Taken(taken)
@@ -217,4 +212,18 @@ impl Requests {
         self.state = State::Inline(quotes, length + rest.len() as u32);
         Step::Taken(rest.len())
     }
+}
+
+/// Goes over the words from `at` on that are here whole. Returns how many are left of `words`, and
+/// where they begin.
+#[inline(always)]
+fn whole_words(mut words: u64, mut at: usize, input: &[u8]) -> (u64, usize) {
+    while words > 0
+        && let Some(word @ [b'$', ..]) = input.get(at..)
+        && let Some(length) = pieces::bulk(word)
+    {
+        at += length;
+        words -= 1;
+    }
+    (words, at)
 }

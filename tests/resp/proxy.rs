@@ -1,6 +1,6 @@
 //! Stands for the room that the scanners belong to.
 
-#[path = "../../../src/proxy/resp/mod.rs"]
+#[path = "../../src/proxy/resp/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod resp;
 
