@@ -59,15 +59,16 @@ enum Then {
 
 use Then::{Cut, Moves};
 
-/// Takes a fresh session through each column: `set` first, and `check` if it moves.
+/// Takes a fresh session through each column (planned, healed, crash): `set` first, and `check` if it
+/// moves.
 fn row(
     pair: &mut Pair,
     name: &str,
     set: &dyn Fn(&Pair, &mut Client),
     check: &dyn Fn(&Pair, &mut Client),
-    columns: [(Column, Then); 3],
+    columns: [Then; 3],
 ) {
-    for (column, then) in columns {
+    for (column, then) in [Planned, Healed, Crash].into_iter().zip(columns) {
         let what = format!("{name}, {column:?}");
         let mut session = pair.client();
         set(pair, &mut session);
@@ -98,12 +99,16 @@ fn ping(_: &Pair, session: &mut Client) {
     assert_eq!(session.call(&["PING"]), "PONG");
 }
 
+const ALWAYS: [Then; 3] = [Moves, Cut(Why::Stale), Moves];
+
 /// It goes on in a planned change only.
-const PLANNED_ONLY: fn(Why) -> [(Column, Then); 3] =
-    |why| [(Planned, Moves), (Healed, Cut(Why::Stale)), (Crash, Cut(why))];
-const ALWAYS: [(Column, Then); 3] = [(Planned, Moves), (Healed, Cut(Why::Stale)), (Crash, Moves)];
-const NEVER: fn(Why) -> [(Column, Then); 3] =
-    |why| [(Planned, Cut(why)), (Healed, Cut(Why::Stale)), (Crash, Cut(why))];
+fn planned_only(why: Why) -> [Then; 3] {
+    [Moves, Cut(Why::Stale), Cut(why)]
+}
+
+fn never(why: Why) -> [Then; 3] {
+    [Cut(why), Cut(Why::Stale), Cut(why)]
+}
 
 fn at_a_boundary_with_state_that_can_be_set_again(binary: &Path) {
     let mut pair = Pair::start(binary);
@@ -165,7 +170,7 @@ fn has_used_wait(binary: &Path) {
         session.ok(&["SET", "key", "value"]);
         assert_eq!(session.call(&["WAIT", "1", "5000"]), "1");
     };
-    row(&mut Pair::start(binary), "WAIT", &set, &ping, PLANNED_ONLY(Why::Waited));
+    row(&mut Pair::start(binary), "WAIT", &set, &ping, planned_only(Why::Waited));
 }
 
 const SCRIPT: &str = "return redis.call('INCR', KEYS[1])";
@@ -210,11 +215,11 @@ fn a_sha_that_nobody_has(binary: &Path) {
         pair.replica.ask(&["SCRIPT", "FLUSH"]);
     };
     let mut pair = Pair::start(binary);
-    row(&mut pair, "no text", &set, &nothing, NEVER(Why::Script));
+    row(&mut pair, "no text", &set, &nothing, never(Why::Script));
 }
 
 fn blocked(binary: &Path) {
-    let columns = PLANNED_ONLY(Why::Blocked);
+    let columns = planned_only(Why::Blocked);
     let mut pair = Pair::start(binary);
     let pops = |pair: &Pair, session: &mut Client| {
         session.send(&["BLPOP", "queue", "30"]);
@@ -244,7 +249,9 @@ fn blocked(binary: &Path) {
 }
 
 fn await_blocked(pair: &Pair) {
-    wait_until("it is blocked", || pair.master.info_of("clients", "blocked_clients") == "1");
+    wait_until(&format!("it is blocked: {:?}", pair.counters()), || {
+        pair.master.info_of("clients", "blocked_clients") == "1"
+    });
 }
 
 /// The master pauses writes longer than a hold waits.
@@ -255,7 +262,7 @@ fn a_reply_outstanding(binary: &Path) {
         pair.hive.wait_for("it is passed on", |c| c.bytes_up > 0);
         wait_until("it waits there", || pair.master.info_of("clients", "blocked_clients") == "1");
     };
-    row(&mut Pair::start(binary), "outstanding", &set, &nothing, NEVER(Why::Outstanding));
+    row(&mut Pair::start(binary), "outstanding", &set, &nothing, never(Why::Outstanding));
 }
 
 fn transaction_subscription_monitor_tracking_or_no_replies(binary: &Path) {
@@ -266,7 +273,7 @@ fn transaction_subscription_monitor_tracking_or_no_replies(binary: &Path) {
         (&["SUBSCRIBE", "channel"], "[subscribe channel 1]", Why::Subscribed),
         (&["PSUBSCRIBE", "c*"], "[psubscribe c* 1]", Why::Subscribed),
         (&["MONITOR"], "OK", Why::Subscribed),
-        (&["CLIENT", "TRACKING", "ON", "BCAST", "REDIRECT", "0"], "OK", Why::Tracking),
+        (&["CLIENT", "TRACKING", "ON"], "OK", Why::Tracking),
     ];
     for (words, answer, why) in rows {
         let set = move |_: &Pair, session: &mut Client| {
@@ -275,7 +282,12 @@ fn transaction_subscription_monitor_tracking_or_no_replies(binary: &Path) {
             }
             assert_eq!(session.call(words), answer);
         };
-        row(&mut pair, words[0], &set, &nothing, NEVER(why));
+        let columns = match words[0] {
+            // What it was told last may be news to the next master.
+            "MONITOR" => [Cut(why), Cut(Why::Stale), Cut(Why::Stale)],
+            _ => never(why),
+        };
+        row(&mut pair, words[0], &set, &nothing, columns);
     }
     let mute = |_: &Pair, session: &mut Client| {
         session.call(&["PING"]);
@@ -283,7 +295,7 @@ fn transaction_subscription_monitor_tracking_or_no_replies(binary: &Path) {
         session.send(&["SET", "muted", "yes"]);
         std::thread::sleep(std::time::Duration::from_millis(20));
     };
-    row(&mut pair, "CLIENT REPLY OFF", &mute, &nothing, NEVER(Why::Bound));
+    row(&mut pair, "CLIENT REPLY OFF", &mute, &nothing, never(Why::Bound));
 }
 
 fn half_a_request_or_bound_or_no_resp(binary: &Path) {
@@ -295,11 +307,11 @@ fn half_a_request_or_bound_or_no_resp(binary: &Path) {
         session.stream.write_all(&vec![b'x'; 1_000_000]).unwrap();
         pair.hive.wait_for("a part of it is passed on", |c| c.bytes_up > before + 900_000);
     };
-    row(&mut pair, "half a request", &half, &nothing, NEVER(Why::HalfRequest));
+    row(&mut pair, "half a request", &half, &nothing, never(Why::HalfRequest));
     let replconf = |_: &Pair, session: &mut Client| {
         session.ok(&["REPLCONF", "listening-port", "6379"]);
     };
-    row(&mut pair, "REPLCONF", &replconf, &nothing, NEVER(Why::Bound));
+    row(&mut pair, "REPLCONF", &replconf, &nothing, never(Why::Bound));
 }
 
 /// It is found out when there is something to do, and nothing of that is passed on.
