@@ -17,7 +17,7 @@ class Recorder(socketserver.ThreadingTCPServer):
         self.port = self.server_address[1]
         # One list of requests for each connection, in the order in which they came.
         self.sessions = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def __exit__(self, *_):
         self.shutdown()

@@ -1,0 +1,2 @@
+def run(checks, hive, setting):
+    pass
