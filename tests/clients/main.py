@@ -5,16 +5,16 @@ import signal
 import sys
 import time
 
-import sends
-import features
-import jobs
+import functions
 import life
+import queues
+import sends
 import steady
 from checks import Checks
 from hive import Hive
 from setting import Setting
 
-PARTS = {"connect": sends, "features": features, "steady": steady, "life": life, "jobs": jobs}
+PARTS = {"connect": sends, "features": functions, "steady": steady, "life": life, "jobs": queues}
 
 
 def main(place, *names):

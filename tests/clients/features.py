@@ -1,2 +1,0 @@
-def run(checks, hive, setting):
-    pass
