@@ -12,7 +12,7 @@ SESSIONS = [
     ("single", 0.06),
     ("pipeline", 0.06),
     ("multi", 0.06),
-    ("pipeline", 0.06),
+    ("script", 0.06),
     ("multi", 0.06),
     ("queue", 0.06),
     ("group", 0.06),

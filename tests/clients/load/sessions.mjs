@@ -84,6 +84,18 @@ async function single(session) {
   await connection.close();
 }
 
+async function script(session) {
+  const connection = session.connect();
+  const counter = new Counter(session);
+  const sha = await connection.call("SCRIPT", "LOAD", "return redis.call('INCR', KEYS[1])");
+  while (!session.stopping) {
+    const value = await session.attempt(() => connection.call("EVALSHA", sha, 1, counter.key));
+    if (value === null) counter.failed(1);
+    else counter.acknowledged([Number(value)]);
+  }
+  await connection.close();
+}
+
 async function batches(session, transaction) {
   const connection = session.connect();
   const counter = new Counter(session);
@@ -177,6 +189,7 @@ function flat(reply) {
 
 export const KINDS = {
   single,
+  script,
   pipeline: (session) => batches(session, false),
   multi: (session) => batches(session, true),
   queue,

@@ -93,6 +93,21 @@ async def single(session):
     await connection.close()
 
 
+async def script(session):
+    """A script that the server knows by its SHA-1."""
+    connection, counter = session.connect(), Counter(session)
+    sha = await connection.call("SCRIPT", "LOAD", "return redis.call('INCR', KEYS[1])")
+    sha = sha.decode() if isinstance(sha, bytes) else sha
+    while not session.stopping:
+        work = connection.call("EVALSHA", sha, 1, counter.key)
+        value = await session.attempt(connection, work)
+        if value is None:
+            counter.failed(1)
+        else:
+            counter.acknowledged([int(value)])
+    await connection.close()
+
+
 async def pipeline(session):
     await batches(session, transaction=False)
 
@@ -207,4 +222,4 @@ def positions(words, wanted):
     return [at for at, word in enumerate(words) if word == wanted]
 
 
-KINDS = {each.__name__: each for each in (single, pipeline, multi, queue, group, life)}
+KINDS = {each.__name__: each for each in (single, script, pipeline, multi, queue, group, life)}
