@@ -221,6 +221,8 @@ impl Detached {
             Looked::Changed => return Err(None),
             Looked::Gone => return Err(Some(End::Gone)),
             Looked::Over(how) => return Err(Some(End::Leave(how))),
+            // What a session has set cannot be handed over.
+            Looked::Elsewhere => return Err(Some(End::Closed)),
         };
         if self.judge().is_err() || self.left.generation != generation {
             return Err(None);

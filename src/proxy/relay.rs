@@ -88,7 +88,7 @@ enum End {
     Client,
     /// The master's connection broke.
     Master,
-    /// This hive stops, and the client is owed nothing.
+    /// This hive stops or a visitor goes home, and the client is owed nothing.
     Drained,
     /// It may not go on.
     Cut(Why),
@@ -175,7 +175,7 @@ impl Drop for Relay {
 impl Link {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if self.slot == NO_SLOT {
-            self.slot = self.seat.worker().enrol(cx.waker().clone());
+            self.slot = self.seat.worker().enrol(cx.waker().clone(), self.seat.is_visitor());
         }
         if self.seat.worker().shared().routes.stamp().generation() != self.generation {
             return Poll::Ready(self.part(Parted::Outdated));
@@ -270,9 +270,12 @@ impl Link {
             && self.seat.worker().shared().settings.move_sessions
     }
 
-    /// Whether this hive stops and nothing is asked of the master, nor waited for.
+    /// Whether this hive stops, or a visitor is sent home, and nothing is asked of the master, nor
+    /// waited for.
     fn is_drained(&self) -> bool {
-        self.seat.worker().is_draining()
+        let worker = self.seat.worker();
+        let sent_home = || self.seat.is_visitor() && worker.is_sent_home(self.slot);
+        (worker.is_draining() || sent_home())
             && self.up.is_empty()
             && self.stuck().is_none()
             && match self.ledger.may_move(Change::Planned) {

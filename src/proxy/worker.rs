@@ -1,6 +1,7 @@
 //! A worker: one thread, one runtime, and all that its sessions share.
 
 use std::cell::{Cell, RefCell};
+use std::hash::RandomState;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::desk::{Desk, Job, Shared, Tally};
 use super::ledger::Why;
 use super::route::Current;
 use super::splice::Pipes;
-use super::{session, socket};
+use super::{session, socket, visit};
 use crate::election::{RedisAddr, Route, Time};
 
 /// Bytes moved with one receive and one send.
@@ -89,9 +90,19 @@ async fn run(shared: Arc<Shared>, index: usize, mut inbox: mpsc::UnboundedReceiv
             }
         }
     });
+    let [own, visitors] = [false, true].map(|visitors| {
+        let worker = worker.clone();
+        Rc::new(Door { worker, visitors })
+    });
     tokio::task::spawn_local(async move {
         while let Some(job) = inbox.recv().await {
-            worker.take(job);
+            match job {
+                Job::Serve { client, visitor } => {
+                    let door = if visitor { &visitors } else { &own };
+                    door.admit(client);
+                }
+                Job::TurnAway(client) => worker.turn_away(client),
+            }
         }
     });
     stop.cancelled().await;
@@ -157,6 +168,9 @@ struct Slot {
     stalled: bool,
     kept: bool,
     half_closed: bool,
+    visitor: bool,
+    /// A visitor whose session is to end with its last reply.
+    sent_home: bool,
 }
 
 impl Worker {
@@ -291,6 +305,10 @@ impl Worker {
                 self.relays.borrow_mut().waking = Some(0);
             }
         }
+        match self.desk().send_home.swap(0, Ordering::SeqCst) {
+            0 => {}
+            one_in => self.relays.borrow_mut().send_home(one_in),
+        }
         self.unstall();
         if self.shared.draining.load(Ordering::SeqCst) && !self.draining.replace(true) {
             self.view.send_modify(|_| {});
@@ -410,9 +428,17 @@ impl Worker {
     }
 
     /// A slot for a relay that is to be woken when the route changes.
-    pub(super) fn enrol(&self, waker: Waker) -> u32 {
+    pub(super) fn enrol(&self, waker: Waker, visitor: bool) -> u32 {
         let mut relays = self.relays.borrow_mut();
-        let slot = Some(Slot { waker, stalled: false, kept: false, half_closed: false });
+        self.tally().attached.add(1);
+        let slot = Some(Slot {
+            waker,
+            stalled: false,
+            kept: false,
+            half_closed: false,
+            visitor,
+            sent_home: false,
+        });
         if let Some(index) = relays.free.pop() {
             relays.slots[index as usize] = slot;
             return index;
@@ -426,6 +452,7 @@ impl Worker {
         let mut relays = self.relays.borrow_mut();
         let old = relays.slots.get_mut(slot as usize).and_then(Option::take);
         if let Some(old) = old {
+            self.tally().attached.take_one();
             relays.free.push(slot);
             if old.stalled {
                 relays.stalled.retain(|&other| other != slot);
@@ -443,6 +470,11 @@ impl Worker {
         }
     }
 
+    /// Whether the relay in `slot` is a visitor's that is to end with its last reply.
+    pub(super) fn is_sent_home(&self, slot: u32) -> bool {
+        self.relays.borrow_mut().get(slot).is_some_and(|slot| slot.sent_home)
+    }
+
     /// How often half-closed relays have been woken to look at themselves.
     pub(super) fn sweeps(&self) -> u32 {
         self.sweeps.get()
@@ -456,24 +488,14 @@ impl Worker {
         half.for_each(|slot| slot.waker.wake_by_ref());
     }
 
-    fn take(self: &Rc<Worker>, job: Job) {
-        match job {
-            Job::Serve(stream) => {
-                let seat = Seat(self.clone());
-                if let Ok(stream) = TcpStream::from_std(stream) {
-                    tokio::task::spawn_local(session::serve(stream, seat));
-                }
+    fn turn_away(self: &Rc<Worker>, client: std::net::TcpStream) {
+        let worker = self.clone();
+        tokio::task::spawn_local(async move {
+            if let Ok(client) = TcpStream::from_std(client) {
+                session::too_many(client, &worker).await;
             }
-            Job::TurnAway(stream) => {
-                let worker = self.clone();
-                tokio::task::spawn_local(async move {
-                    if let Ok(stream) = TcpStream::from_std(stream) {
-                        session::too_many(stream, &worker).await;
-                    }
-                    worker.shared.tally.turned_away.fetch_sub(1, Ordering::Relaxed);
-                });
-            }
-        }
+            worker.shared.tally.turned_away.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 
     fn desk(&self) -> &Desk {
@@ -501,23 +523,74 @@ impl Relays {
         }
     }
 
+    /// Ends the sessions of one in so many visitors when they can.
+    fn send_home(&mut self, one_in: u32) {
+        let dice = RandomState::new();
+        for (index, slot) in (0..).zip(&mut self.slots) {
+            if let Some(slot) = slot
+                && slot.visitor
+                && !slot.sent_home
+                && visit::is_chosen(&dice, index, one_in)
+            {
+                slot.sent_home = true;
+                slot.waker.wake_by_ref();
+            }
+        }
+    }
+
     fn get(&mut self, slot: u32) -> Option<&mut Slot> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 }
 
-/// The place of one client at a worker, counted as long as it is kept.
-pub(super) struct Seat(Rc<Worker>);
+/// Where clients come in: their own door, or that of visitors.
+struct Door {
+    worker: Rc<Worker>,
+    visitors: bool,
+}
+
+impl Door {
+    fn admit(self: &Rc<Door>, client: std::net::TcpStream) {
+        let seat = Seat(self.clone());
+        if let Ok(client) = TcpStream::from_std(client) {
+            tokio::task::spawn_local(session::serve(client, seat));
+        }
+    }
+}
+
+/// The place of one client at a worker, counted as long as it is kept. One pointer: every session
+/// has one.
+pub(super) struct Seat(Rc<Door>);
 
 impl Seat {
     pub(super) fn worker(&self) -> &Rc<Worker> {
-        &self.0
+        &self.0.worker
+    }
+
+    /// Gives the client to where those go that there is no route for here; closes it if there is
+    /// no such place.
+    pub(super) fn hand_over(self, client: TcpStream) {
+        let worker = self.worker().clone();
+        // With both seats it would count twice.
+        drop(self);
+        if let Some(elsewhere) = &worker.shared.elsewhere {
+            elsewhere.take(client);
+        }
+    }
+
+    /// Whether the client came through the read endpoint.
+    pub(super) fn is_visitor(&self) -> bool {
+        self.0.visitors
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.desk().load.fetch_sub(1, Ordering::Relaxed);
-        self.0.shared.tally.clients.fetch_sub(1, Ordering::Relaxed);
+        let worker = self.worker();
+        let tally = &worker.shared.tally;
+        worker.desk().load.fetch_sub(1, Ordering::Relaxed);
+        tally.visitors.fetch_sub(usize::from(self.is_visitor()), Ordering::Relaxed);
+        tally.clients.fetch_sub(1, Ordering::Relaxed);
+        worker.shared.seats.fetch_sub(1, Ordering::Relaxed);
     }
 }

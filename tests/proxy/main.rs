@@ -17,3 +17,5 @@ mod rows;
 mod servers;
 mod splice;
 mod support;
+mod tls;
+mod visit;
