@@ -290,7 +290,7 @@ impl Node {
         let clients = self.proxy.counters().clients + readers;
         let phase = self.stopping.phase(Instant::now(), clients);
         if phase == Phase::Drain {
-            self.reads.iter().for_each(Reads::stop_accepting);
+            self.reads.iter().for_each(Reads::drain);
             self.proxy.stop_accepting();
             self.proxy.drain();
         }
