@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::flow::{Flow, Road};
 use super::ledger::{Change, Ledger, Why};
-use super::pass::{Fault, Pass, Stop, Way, is_tunnel};
+use super::pass::{Fault, Pass, Stop, Way};
 use super::worker::Seat;
 use super::{session, socket};
 use crate::election::Time;
@@ -284,13 +284,15 @@ impl Link {
 
     /// What cannot be taken along to another master.
     fn stuck(&self) -> Option<Why> {
-        if is_tunnel(&self.ledger) {
-            Some(Why::Tunnel)
-        } else if self.up.is_committed() || self.up_done || self.down_done {
-            Some(Why::HalfRequest)
+        let why = if self.up.is_committed() || self.up_done || self.down_done {
+            Why::HalfRequest
+        } else if !self.down.is_empty() {
+            Why::Outstanding
         } else {
-            (!self.down.is_empty()).then_some(Why::Outstanding)
-        }
+            return None;
+        };
+        // The ledger may know better.
+        Some(self.ledger.may_move(Change::Planned).err().unwrap_or(why))
     }
 
     fn part(&self, parted: Parted) -> End {
