@@ -213,6 +213,11 @@ impl Ledger {
         self.account.half || self.account.begun.is_any()
     }
 
+    /// Whether nothing is followed: there are no requests to stop between.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.account.tunnel.is_some()
+    }
+
     /// Whether this session can go on with another master.
     ///
     /// # Errors
