@@ -241,11 +241,12 @@ impl Node {
         self.take(Input::Stop);
     }
 
-    /// Whether the process may end; stops taking clients when it is time to.
+    /// Whether the process may end; lets the clients go when it is time to.
     fn may_end(&mut self) -> bool {
         let phase = self.stopping.phase(Instant::now(), self.proxy.counters().clients);
         if phase == Phase::Drain {
             self.proxy.stop_accepting();
+            self.proxy.drain();
         }
         phase == Phase::End
     }

@@ -116,7 +116,11 @@ impl Shown {
             problems: problems(&from, self.quorum, &redis, dns.as_ref()),
             redis,
             peers: view.peers.iter().map(peer_status).collect(),
-            proxy: ProxyStatus { clients: from.proxy.clients, held: from.proxy.held, migrated: 0 },
+            proxy: ProxyStatus {
+                clients: from.proxy.clients,
+                held: from.proxy.held,
+                migrated: from.proxy.moved_total,
+            },
             dns,
             transitions: from.journal.transitions(),
             readiness: Readiness {

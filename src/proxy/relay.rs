@@ -88,6 +88,8 @@ enum End {
     Client,
     /// The master's connection broke.
     Master,
+    /// This hive stops, and the client is owed nothing.
+    Drained,
     /// It may not go on.
     Cut(Why),
     /// It may go on with another master.
@@ -193,6 +195,7 @@ impl Link {
         }
         match (self.up_done, self.down_done) {
             (true, true) => Poll::Ready(End::Complete),
+            (false, false) if self.is_drained() => Poll::Ready(End::Drained),
             (false, false) => Poll::Pending,
             _ => self.half_closed(),
         }
@@ -227,7 +230,7 @@ impl Link {
             Err(Fault::Sink) => Some(End::Client),
             Err(Fault::Outdated) => Some(self.part(Parted::Outdated)),
             Err(Fault::Stop(Stop::Cut(why))) => Some(End::Cut(why)),
-            Err(Fault::Stop(Stop::Undone)) => Some(self.part(Parted::Undone)),
+            Err(Fault::Stop(Stop::Undone)) => Some(self.undone()),
         }
     }
 
@@ -267,6 +270,18 @@ impl Link {
             && self.seat.worker().shared().settings.move_sessions
     }
 
+    /// Whether this hive stops and nothing is asked of the master, nor waited for.
+    fn is_drained(&self) -> bool {
+        self.seat.worker().is_draining()
+            && self.up.is_empty()
+            && self.stuck().is_none()
+            && match self.ledger.may_move(Change::Planned) {
+                Ok(()) | Err(Why::Script) => true,
+                Err(Why::Tracking) => self.ledger.is_settled(),
+                Err(_) => false,
+            }
+    }
+
     /// What cannot be taken along to another master.
     fn stuck(&self) -> Option<Why> {
         let why = if self.up.is_committed() || self.up_done || self.down_done {
@@ -282,6 +297,13 @@ impl Link {
 
     fn part(&self, parted: Parted) -> End {
         self.stuck().map_or(End::Part(parted), End::Cut)
+    }
+
+    /// All that may be passed on has been; the refusal behind it is not for the client.
+    fn undone(&mut self) -> End {
+        self.last_reply = self.last_reply.max(self.down.last());
+        self.down = Flow::default();
+        self.part(Parted::Undone)
     }
 
     /// Tells the worker whether something is outstanding.
@@ -304,6 +326,7 @@ impl Link {
                 self.seat.worker().count_cut(why);
                 self.reset_both();
             }
+            End::Drained => session::drained(self.client, self.seat),
             End::Part(parted) => {
                 socket::reset_on_close(&self.master);
                 session::outlive(self.into_leftover(parted));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::{self, LocalOptions};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::desk::{Desk, Job, Shared, Tally};
 use super::ledger::Why;
@@ -31,6 +31,12 @@ const PROBE_FIRST: Duration = Duration::from_millis(50);
 const PROBE_LONGEST: Duration = Duration::from_millis(500);
 /// How often half-closed sessions are asked whether anything moves.
 const SWEEP: Duration = Duration::from_secs(10);
+/// A held route is confirmed after this also when replies are still out: clients wait meanwhile, and
+/// who asks something slower than this may as well be cut (ELECTION 6.2).
+const SETTLING: Duration = Duration::from_millis(50);
+/// Relays woken at one time when a generation is over. Ten thousand at once would keep those that
+/// have something to send waiting until all the others have let go of their old master.
+const BATCH: usize = 32;
 
 /// Starts the thread of worker `index`.
 ///
@@ -77,6 +83,8 @@ async fn run(shared: Arc<Shared>, index: usize, mut inbox: mpsc::UnboundedReceiv
             tokio::select! {
                 biased;
                 () = control.desk().bell.notified() => control.attend(),
+                () = control.overdue() => control.settled(),
+                () = tokio::task::yield_now(), if control.is_waking() => control.wake_some(),
                 _ = sweep.tick() => control.sweep(),
             }
         }
@@ -98,14 +106,28 @@ pub(super) struct Worker {
     pub(super) buffer: RefCell<Box<[u8]>>,
     /// Through which bulk goes.
     pub(super) pipes: RefCell<Pipes>,
-    /// Relays whose ledger is not settled.
-    pub(super) busy: Cell<usize>,
     pub(super) connecting: Semaphore,
     relays: RefCell<Relays>,
     /// A client without a master waits for the gate.
     gate_awaited: Cell<bool>,
     sweeps: Cell<u32>,
     probes: Cell<u32>,
+    /// The generation whose master is being asked whether it still takes connections.
+    doubted: Cell<Option<u64>>,
+    /// Relays that are not settled.
+    busy: Cell<usize>,
+    /// A held route that is to be confirmed when none is busy any more.
+    settling: Cell<Option<Settling>>,
+    /// Sessions end at their next boundary.
+    draining: Cell<bool>,
+}
+
+#[derive(Clone, Copy)]
+struct Settling {
+    /// What to confirm it with.
+    count: u64,
+    /// When it is confirmed in any case.
+    until: Instant,
 }
 
 /// What a session without a master goes by.
@@ -126,6 +148,8 @@ struct Relays {
     stalled: Vec<u32>,
     /// Slots whose requests wait for the end of a held route.
     kept: Vec<u32>,
+    /// The next slot to be woken, while not all are that have to be.
+    waking: Option<usize>,
 }
 
 struct Slot {
@@ -144,12 +168,15 @@ impl Worker {
             view: watch::Sender::new(View { current, probe: 0 }),
             buffer: RefCell::new(vec![0; BUFFER].into_boxed_slice()),
             pipes: RefCell::new(Pipes::new()),
-            busy: Cell::new(0),
             connecting: Semaphore::new(CONNECTING),
             relays: RefCell::default(),
             gate_awaited: Cell::new(false),
             sweeps: Cell::new(0),
             probes: Cell::new(0),
+            doubted: Cell::new(None),
+            busy: Cell::new(0),
+            settling: Cell::new(None),
+            draining: Cell::new(false),
         }
     }
 
@@ -166,6 +193,23 @@ impl Worker {
         &self.desk().tally
     }
 
+    /// Counts a session that is cut.
+    pub(super) fn count_cut(&self, why: Why) {
+        self.tally().cut(why);
+    }
+
+    /// Milliseconds of the clock that ledgers count in.
+    pub(super) fn millis(&self) -> u64 {
+        self.shared.settings.origin.elapsed().as_millis() as u64
+    }
+
+    /// Whether bytes may go to the master of `generation` now: new requests, that is, not the rest
+    /// of one.
+    pub(super) fn may_ask(&self, generation: u64) -> bool {
+        let stamp = self.shared.routes.stamp();
+        stamp.generation() == generation && !stamp.is_held() && self.shared.gate.is_open()
+    }
+
     /// The master of `generation` did not take a connection: everybody waits for one probe
     /// instead of trying alone.
     pub(super) fn master_is_silent(self: &Rc<Worker>, generation: u64, master: RedisAddr) {
@@ -177,6 +221,21 @@ impl Worker {
         self.probes.set(probe);
         self.view.send_modify(|view| view.probe = probe);
         tokio::task::spawn_local(self.clone().probe(probe, master));
+    }
+
+    /// The master of `generation` closed a connection. Finds out whether it still takes any; if
+    /// not, everybody waits as in [`Worker::master_is_silent`].
+    pub(super) fn doubt(self: &Rc<Worker>, generation: u64, master: RedisAddr) {
+        if self.doubted.replace(Some(generation)) == Some(generation) {
+            return;
+        }
+        let worker = self.clone();
+        tokio::task::spawn_local(async move {
+            if socket::connect(master).await.is_err() {
+                worker.master_is_silent(generation, master);
+            }
+            worker.doubted.set(None);
+        });
     }
 
     async fn probe(self: Rc<Worker>, probe: u32, master: RedisAddr) {
@@ -200,24 +259,82 @@ impl Worker {
         }
     }
 
-    /// The bell: a new route, a touch, or both.
+    /// One more relay, or one less, is not settled.
+    pub(super) fn count_busy(&self, more: bool) {
+        let busy = self.busy.get();
+        self.busy.set(if more { busy + 1 } else { busy.saturating_sub(1) });
+        if self.busy.get() == 0 {
+            self.settled();
+        }
+    }
+
+    /// The bell: a new route, a touch, the beginning of the drain, or several of them.
     fn attend(&self) {
         let (count, current) = self.shared.routes.newest();
-        // From here on every relay of an older generation finds itself cut before it writes, and
-        // where the newest route is held none passes on a request.
-        self.shared.routes.confirm(self.index, count);
         let old = self.view.borrow().current.clone();
+        let cut = old.generation != current.generation;
+        let held = matches!(current.route, Route::Held { .. });
+        // From here on every relay of an older generation finds itself outdated before it writes,
+        // and where the newest route is held none passes on a new request.
+        if held && !cut && self.busy.get() > 0 {
+            self.settle(count);
+        } else {
+            self.settling.set(None);
+            self.shared.routes.confirm(self.index, count);
+        }
         if !Arc::ptr_eq(&old, &current) {
-            let cut = old.generation != current.generation;
-            let held = matches!(current.route, Route::Held { .. });
+            if cut || !held {
+                self.relays.borrow_mut().wake_kept();
+            }
             self.view.send_replace(View { current, probe: 0 });
             if cut {
-                self.relays.borrow_mut().wake_all();
-            } else if !held {
-                self.relays.borrow_mut().wake_kept();
+                self.relays.borrow_mut().waking = Some(0);
             }
         }
         self.unstall();
+        if self.shared.draining.load(Ordering::SeqCst) && !self.draining.replace(true) {
+            self.view.send_modify(|_| {});
+            self.relays.borrow_mut().waking = Some(0);
+        }
+    }
+
+    /// Whether this hive stops: sessions are closed at their next boundary.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Confirms the held route with this count when its replies are out.
+    fn settle(&self, count: u64) {
+        // Those before it are no more.
+        self.shared.routes.confirm(self.index, count - 1);
+        let until = match self.settling.get() {
+            Some(settling) => settling.until,
+            None => Instant::now() + SETTLING,
+        };
+        self.settling.set(Some(Settling { count, until }));
+    }
+
+    /// Confirms the held route that waits for it.
+    fn settled(&self) {
+        if let Some(settling) = self.settling.take() {
+            self.shared.routes.confirm(self.index, settling.count);
+        }
+    }
+
+    /// Returns when a held route is to be confirmed in any case.
+    async fn overdue(&self) {
+        match self.settling.get() {
+            Some(settling) => tokio::time::sleep_until(settling.until).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn is_waking(&self) -> bool {
+        self.relays.borrow().waking.is_some()
+    }
+
+    fn wake_some(&self) {
+        self.relays.borrow_mut().wake_some();
     }
 
     /// Wakes who waits for the gate, if it is open.
@@ -287,27 +404,9 @@ impl Worker {
         None
     }
 
-    /// A relay became busy (its ledger is not settled), or ceased to be.
-    pub(super) fn count_busy(&self, more: bool) {
-        let busy = self.busy.get();
-        self.busy.set(if more { busy + 1 } else { busy.saturating_sub(1) });
-        if busy == 1 && !more {
-            self.settled();
-        }
-    }
-
-    /// No relay is busy any more.
-    fn settled(&self) {}
-
     /// The text of a script went by: other masters may lack it.
     pub(super) fn learn(&self, text: &[u8]) {
-        let _ = text;
-    }
-
-    /// Counts a session that is cut.
-    pub(super) fn count_cut(&self, why: Why) {
-        let _ = why;
-        self.tally().cut.add(1);
+        self.shared.scripts.offer(text);
     }
 
     /// A slot for a relay that is to be woken when the route changes.
@@ -384,14 +483,12 @@ impl Worker {
 }
 
 impl Relays {
-    /// Nobody is left waiting for the gate or the route: who still has to will ask again.
-    fn wake_all(&mut self) {
-        self.stalled.clear();
-        self.kept.clear();
-        for slot in self.slots.iter_mut().flatten() {
-            (slot.stalled, slot.kept) = (false, false);
-            slot.waker.wake_by_ref();
-        }
+    /// Wakes the next ones of all.
+    fn wake_some(&mut self) {
+        let Some(from) = self.waking else { return };
+        let rest = self.slots.get(from..).unwrap_or_default();
+        rest.iter().take(BATCH).flatten().for_each(|slot| slot.waker.wake_by_ref());
+        self.waking = (rest.len() > BATCH).then_some(from + BATCH);
     }
 
     /// Lets requests go on.

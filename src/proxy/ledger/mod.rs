@@ -53,6 +53,26 @@ pub enum Why {
     Off,
 }
 
+impl Why {
+    /// All reasons, each at the place that is its number.
+    pub const ALL: [Why; 14] = [
+        Why::Stale,
+        Why::Outstanding,
+        Why::HalfRequest,
+        Why::Blocked,
+        Why::Transaction,
+        Why::Subscribed,
+        Why::Tracking,
+        Why::Waited,
+        Why::Script,
+        Why::Foreign,
+        Why::Bound,
+        Why::Tunnel,
+        Why::Refused,
+        Why::Off,
+    ];
+}
+
 /// Which column of DESIGN 3.4 applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
