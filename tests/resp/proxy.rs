@@ -4,5 +4,9 @@
 #[allow(dead_code, unused_imports)]
 mod resp;
 
+mod compare;
+mod random;
 mod replies;
 mod requests;
+mod simple;
+mod traffic;

@@ -87,6 +87,39 @@ fn what_redis_refuses_is_lost() {
     }
 }
 
+/// Redis's own limit for a line without an end.
+#[test]
+fn an_inline_request_has_an_end() {
+    for (length, found) in [(65535, 1), (65536, 1), (65537, 0)] {
+        let line = format!("{}\n", "x".repeat(length));
+        for piece in [1, 1000, line.len()] {
+            let (ends, end) = ends(line.as_bytes(), piece);
+            assert_eq!((ends.len(), end == Request::Lost), (found, found == 0), "{length}");
+        }
+    }
+}
+
+/// However much is announced, nothing is set aside for it.
+#[test]
+fn announcements_are_followed_by_arithmetic() {
+    assert_copy_of_at_most::<Requests>(24);
+    let mut scanner = Requests::default();
+    assert_eq!(scanner.next(b"*2147483647\r\n"), Request::Part { body: 0 });
+    let body = (1 << 63) + 1;
+    assert_eq!(scanner.next(b"$9223372036854775807\r\n"), Request::Part { body });
+    assert!(!scanner.skip(body));
+    assert_eq!(scanner.next(b"$1\r\nx\r\n"), Request::Part { body: 0 });
+
+    let mut scanner = Requests::default();
+    assert_eq!(scanner.next(b"*1\r\n$5\r\nab"), Request::Part { body: 5 });
+    assert!(!scanner.skip(4) && !scanner.between());
+    assert!(scanner.skip(1) && scanner.between());
+}
+
+fn assert_copy_of_at_most<T: Copy>(bytes: usize) {
+    assert!(size_of::<T>() <= bytes, "{}", size_of::<T>());
+}
+
 #[test]
 fn words_are_read() {
     assert_eq!(words(b"*2\r\n$3\r\nGET\r\n$0\r\n\r\n"), [&b"GET"[..], b""]);
