@@ -8,5 +8,6 @@ mod compare;
 mod random;
 mod replies;
 mod requests;
+mod server;
 mod simple;
 mod traffic;
