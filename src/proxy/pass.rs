@@ -117,8 +117,8 @@ impl Pass<'_> {
                 } else {
                     ledger.requests(input, now)
                 };
-                if let Some(begin) = up.scripts {
-                    let sent = input.get(begin..up.send).unwrap_or_default();
+                if let Some(from) = up.scripts {
+                    let sent = input.get(from..up.send).unwrap_or_default();
                     ledger::texts(sent).for_each(|text| self.worker.learn(&text));
                 }
                 Verdict { clear: up.send, body: up.body, stop: up.cut.map(Stop::Cut) }

@@ -178,7 +178,7 @@ impl Link {
             self.slot = self.seat.worker().enrol(cx.waker().clone());
         }
         if self.seat.worker().shared().routes.stamp().generation() != self.generation {
-            return Poll::Ready(self.part(Parted::Outdated));
+            return Poll::Ready(self.outdated());
         }
         // Replies first: what a master said before it broke is delivered.
         if !self.down_done
@@ -228,7 +228,7 @@ impl Link {
             }
             Err(Fault::Source) => Some(End::Master),
             Err(Fault::Sink) => Some(End::Client),
-            Err(Fault::Outdated) => Some(self.part(Parted::Outdated)),
+            Err(Fault::Outdated) => Some(self.outdated()),
             Err(Fault::Stop(Stop::Cut(why))) => Some(End::Cut(why)),
             Err(Fault::Stop(Stop::Undone)) => Some(self.undone()),
         }
@@ -241,7 +241,7 @@ impl Link {
             // It may have said something before; the end of that ends the session.
             Err(Fault::Sink) if !self.down_done => self.up = Flow::default(),
             Err(Fault::Sink) => return Some(End::Master),
-            Err(Fault::Outdated) => return Some(self.part(Parted::Outdated)),
+            Err(Fault::Outdated) => return Some(self.outdated()),
             Err(Fault::Stop(Stop::Cut(why))) => return Some(End::Cut(why)),
             Err(Fault::Stop(Stop::Undone)) => return Some(self.part(Parted::Undone)),
         }
@@ -299,11 +299,35 @@ impl Link {
         self.stuck().map_or(End::Part(parted), End::Cut)
     }
 
+    /// The route leads elsewhere. What the old master said to a blocked client in a planned change,
+    /// that it has done nothing, may be here without having been looked at.
+    fn outdated(&mut self) -> End {
+        let blocked = self.ledger.may_move(Change::Planned) == Err(Why::Blocked);
+        if blocked && !self.down.is_committed() && self.is_refused() {
+            return self.part(Parted::Undone);
+        }
+        self.part(Parted::Outdated)
+    }
+
+    fn is_refused(&mut self) -> bool {
+        let mut said = self.drop_down();
+        let mut buffer = self.seat.worker().buffer.borrow_mut();
+        let received = socket::recv_now(&self.master, &mut buffer).unwrap_or(0);
+        said.extend_from_slice(buffer.get(..received).unwrap_or_default());
+        let down = self.ledger.replies(&said, true);
+        down.undone && down.send == 0
+    }
+
     /// All that may be passed on has been; the refusal behind it is not for the client.
     fn undone(&mut self) -> End {
-        self.last_reply = self.last_reply.max(self.down.last());
-        self.down = Flow::default();
+        self.drop_down();
         self.part(Parted::Undone)
+    }
+
+    /// Nothing more of this master goes to the client. Returns what was read and not let go.
+    fn drop_down(&mut self) -> Vec<u8> {
+        self.last_reply = self.last_reply.max(self.down.last());
+        std::mem::take(&mut self.down).into_tail()
     }
 
     /// Tells the worker whether something is outstanding.

@@ -32,6 +32,7 @@ fn served_with(
 ) -> (Hive, Client) {
     let hive = Hive::with(change);
     hive.route(forward(1, master.server.addr));
+    hive.proxy.touch(Instant::now() + PATIENCE);
     let client = answered(&hive);
     (hive, client)
 }
@@ -362,6 +363,30 @@ fn a_blocked_request_is_sent_again_with_what_is_left_of_its_time() {
     assert_eq!(client.frame().unwrap(), "[queue job]");
     assert_eq!(client.call(&["PING"]), "PONG");
     assert_eq!(hive.proxy.counters().moved_total, 1);
+}
+
+/// What the old master said and the change of route are seen at the same time.
+#[test]
+fn a_blocked_request_that_was_refused_is_not_lost_in_a_hurry() {
+    let blocks = |words: &[String]| (words[0] == "BLPOP").then_some(Act::Nothing);
+    let (old, new) = (Fake::with(Data::default(), blocks), Fake::with(Data::default(), blocks));
+    let (hive, mut client) = served_with(&old, |settings| {
+        settings.threads = 1;
+        settings.freshness = true;
+    });
+    client.send(&["BLPOP", "queue", "0"]);
+    old.await_asked("BLPOP queue 0");
+    hive.route(held(1, old.server.addr));
+    // Nothing is read while the gate is closed and somebody waits for it.
+    hive.proxy.touch(Instant::now());
+    let mut other = Client::new(hive.client());
+    other.send(&["PING"]);
+    old.push(UNBLOCKED);
+    std::thread::sleep(Duration::from_millis(20));
+    hive.route_keeping(forward(2, new.server.addr), planned(&hive));
+    hive.proxy.touch(Instant::now() + PATIENCE);
+    wait_until("it is sent again", || new.asked().contains(&"BLPOP queue 0".to_owned()));
+    assert_eq!(hive.proxy.counters().cut_total, 0);
 }
 
 /// The planned change was given up: the same master goes on.
