@@ -100,8 +100,6 @@ pub enum Act {
     Nothing,
     /// Answers as usual after this time.
     Late(Duration),
-    /// Says this and closes.
-    Last(&'static str),
 }
 
 /// A master of our own, which ends with this value.
@@ -201,9 +199,6 @@ fn serve(
             Some(Act::Late(by)) => {
                 std::thread::sleep(by);
                 usual(&words, data)
-            }
-            Some(Act::Last(text)) => {
-                return stream.write_all(text.as_bytes());
             }
         };
         stream.write_all(answer.as_bytes())?;
