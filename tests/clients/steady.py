@@ -24,19 +24,23 @@ def run(checks, hive, setting):
     with ExitStack() as stack:
         loads = start(stack, setting, CLIENTS, hive.proxies, SESSIONS, retries=False)
         ports = {port for _, port in hive.proxies}
-        before = [load.connections(ports) for load in loads]
-        for _ in range(setting.rounds):
+        connected = [load.connections(ports) for load in loads]
+        cut = [0] * len(loads)
+        for turn in range(setting.rounds):
             hive.switchover()
             progress(loads)
-        after = [load.connections(ports) for load in loads]
+            now = [load.connections(ports) for load in loads]
+            lost = [len(old - new) for old, new in zip(connected, now)]
+            if any(lost):
+                print(f"# planned change {turn + 1}: {sum(lost)} sessions were cut", flush=True)
+            cut = [before + more for before, more in zip(cut, lost)]
+            connected = now
         reports = [load.stop() for load in loads]
-    for load, report, old, new in zip(loads, reports, before, after):
+    for load, report, lost in zip(loads, reports, cut):
         errors = sum(each["errors"] for each in report["sessions"])
         said = {words for each in report["sessions"] for words in each["said"]}
         checks.that(f"{load.name}: no error", errors == 0, f"{errors} errors, such as {said}")
-        lost = len(old - new)
-        why = f"{lost} of {len(old)} were cut"
-        checks.that(f"{load.name}: the same connections all the time", lost == 0, why)
+        checks.that(f"{load.name}: the same connections all the time", lost == 0, f"{lost} were cut")
         wrong = wrongs(hive, report)
         checks.that(f"{load.name}: nothing lost, nothing done twice", not wrong, wrong[:5])
         print(f"# {load.name}: {summary(report)}", flush=True)

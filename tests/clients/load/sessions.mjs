@@ -2,6 +2,7 @@
 
 const TOLD = 5;
 const BLOCK = 1;
+const LUA = "return redis.call('INCR', KEYS[1])";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -87,11 +88,19 @@ async function single(session) {
 async function script(session) {
   const connection = session.connect();
   const counter = new Counter(session);
-  const sha = await connection.call("SCRIPT", "LOAD", "return redis.call('INCR', KEYS[1])");
+  let sha = null;
   while (!session.stopping) {
+    if (sha === null) {
+      sha = await session.attempt(() => connection.call("SCRIPT", "LOAD", LUA));
+      continue;
+    }
     const value = await session.attempt(() => connection.call("EVALSHA", sha, 1, counter.key));
-    if (value === null) counter.failed(1);
-    else counter.acknowledged([Number(value)]);
+    if (value === null) {
+      counter.failed(1);
+      sha = null;
+    } else {
+      counter.acknowledged([Number(value)]);
+    }
   }
   await connection.close();
 }

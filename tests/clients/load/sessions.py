@@ -6,6 +6,7 @@ import asyncio
 TOLD = 5
 # How long a blocking request waits, in seconds.
 BLOCK = 1
+LUA = "return redis.call('INCR', KEYS[1])"
 
 
 class Session:
@@ -94,15 +95,17 @@ async def single(session):
 
 
 async def script(session):
-    """A script that the server knows by its SHA-1."""
-    connection, counter = session.connect(), Counter(session)
-    sha = await connection.call("SCRIPT", "LOAD", "return redis.call('INCR', KEYS[1])")
-    sha = sha.decode() if isinstance(sha, bytes) else sha
+    """A script that the server knows by its SHA-1; after an error it may be another server."""
+    connection, counter, sha = session.connect(), Counter(session), None
     while not session.stopping:
+        if sha is None:
+            sha = await session.attempt(connection, connection.call("SCRIPT", "LOAD", LUA))
+            continue
         work = connection.call("EVALSHA", sha, 1, counter.key)
         value = await session.attempt(connection, work)
         if value is None:
             counter.failed(1)
+            sha = None
         else:
             counter.acknowledged([int(value)])
     await connection.close()
