@@ -9,6 +9,7 @@ mod lease;
 mod limits;
 mod moving;
 mod pair;
+mod planned;
 mod real;
 mod resp;
 mod routes;
