@@ -59,6 +59,8 @@ pub(super) struct Change {
     behind: bool,
     /// The order to the master that is out.
     order: Option<u64>,
+    /// When it was sent.
+    pub sent: Time,
     outcome: Option<Result<Passport, OrderError>>,
 }
 
@@ -132,12 +134,16 @@ impl Core {
             told: BTreeSet::new(),
             behind: false,
             order: None,
+            sent: self.now(),
             outcome: None,
         };
         if let Role::Leading(leader) = &mut self.role {
             leader.change = Some(change);
         }
-        self.report(ReportKind::Change, self.bound, format!("the master moves to {to}"), out);
+        // Its first step is taken by another tick, which nothing else may call for in time.
+        self.due = true;
+        let what = format!("the master moves to {to}{}", self.version_note(to));
+        self.report(ReportKind::Change, self.bound, what, out);
         Ok(())
     }
 
@@ -332,7 +338,11 @@ impl Core {
     /// 2. All hold, or had their time.
     fn hold_on(&mut self, missing: &BTreeSet<NodeId>, now: Time, out: &mut Vec<Action>) {
         let late = self.change().is_some_and(|change| now.since(change.began) >= HOLD_WAIT);
-        if self.routed >= self.route_id && (missing.is_empty() || late) {
+        if self.routed < self.route_id {
+            return;
+        }
+        self.sessions_settled();
+        if missing.is_empty() || late {
             self.order_master(RedisOrder::PauseWrites { ms: PAUSE_MS }, out);
             self.change_to(Step::Pausing);
         }
@@ -387,8 +397,9 @@ impl Core {
         let id = self.order_id;
         let own = leadership.master.addr == self.set.redis;
         let at = if own { Target::Own } else { Target::Watched };
+        let now = self.now();
         if let Some(change) = self.change_mut() {
-            (change.order, change.outcome) = (Some(id), None);
+            (change.order, change.outcome, change.sent) = (Some(id), None, now);
         }
         if own {
             self.order = None;

@@ -53,6 +53,26 @@ pub enum Why {
     Off,
 }
 
+impl Why {
+    /// All reasons, each at the place that is its number.
+    pub const ALL: [Why; 14] = [
+        Why::Stale,
+        Why::Outstanding,
+        Why::HalfRequest,
+        Why::Blocked,
+        Why::Transaction,
+        Why::Subscribed,
+        Why::Tracking,
+        Why::Waited,
+        Why::Script,
+        Why::Foreign,
+        Why::Bound,
+        Why::Tunnel,
+        Why::Refused,
+        Why::Off,
+    ];
+}
+
 /// Which column of DESIGN 3.4 applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
@@ -191,6 +211,11 @@ impl Ledger {
     /// transaction was begun.
     pub(super) fn is_midway(&self) -> bool {
         self.account.half || self.account.begun.is_any()
+    }
+
+    /// Whether nothing is followed: there are no requests to stop between.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.account.tunnel.is_some()
     }
 
     /// Whether this session can go on with another master.
