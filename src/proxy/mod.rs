@@ -16,12 +16,10 @@
 //! the control plane has shown life lately and its lease is not over.
 
 mod accept;
-#[allow(dead_code)]
 mod commands;
 mod desk;
 mod flow;
 mod gate;
-#[allow(dead_code)]
 mod ledger;
 mod moving;
 mod pass;

@@ -258,11 +258,9 @@ impl Ledger {
         debug_assert!(self.seen <= input.len(), "what was not sent is given again");
         let mut seen = self.seen.min(input.len());
         while seen < input.len() && self.account.tunnel.is_none() && !ends(self) {
-            let taken = match self.up.next(&input[seen..]) {
-                _ if input[up.send] == TLS && !self.account.half => {
-                    self.account.lose(Why::Tunnel);
-                    break;
-                }
+            let is_tls = input[up.send] == TLS && !self.account.half;
+            let found = if is_tls { Request::Lost } else { self.up.next(&input[seen..]) };
+            let taken = match found {
                 Request::Whole { end } => {
                     seen += end;
                     self.whole(&input[up.send..seen], now).map(Some)
