@@ -238,6 +238,7 @@ impl Node {
             Action::Dial(addresses) => self.peers.dial(addresses),
             Action::Resolve => self.discovery.resolve_now(),
             Action::Route { id, route, keep } => {
+                tracing::debug!(id, ?route, ?keep, "route");
                 self.shown.routed(&route);
                 if let Some(reads) = &mut self.reads {
                     reads.routed(id, &route, Local::of(self.core.copy()));

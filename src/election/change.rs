@@ -15,8 +15,10 @@ use super::{Core, Role};
 
 /// A successor may be behind by so many bytes when the others are told to hold.
 const LAG: u64 = 1 << 20;
-/// Longest wait for the others to hold, and for the successor's first answer.
-const HOLD_WAIT: Duration = Duration::from_millis(100);
+/// Longest wait for the successor's first answer: nobody is held yet.
+const ASK_WAIT: Duration = Duration::from_millis(500);
+/// Longest wait for the others to hold.
+const HOLD_WAIT: Duration = Duration::from_millis(150);
 /// The writes of the master wait for so long at most, by themselves.
 const PAUSE_MS: u32 = 2_000;
 /// Longest wait for the successor to have what the master has.
@@ -322,7 +324,7 @@ impl Core {
         }
         let late = |since: Time| now.since(since) >= CATCH_UP;
         match change.step {
-            Step::Asking if now.since(change.began) >= HOLD_WAIT => {
+            Step::Asking if now.since(change.began) >= ASK_WAIT => {
                 Some(format!("the Redis of {to} does not answer"))
             }
             Step::Nearing(_, since) if late(since) => {
@@ -547,7 +549,8 @@ impl Core {
     pub(super) fn next_of_change(&self) -> Option<Time> {
         let change = self.change()?;
         Some(match &change.step {
-            Step::Asking | Step::Holding(_) => change.began + HOLD_WAIT,
+            Step::Asking => change.began + ASK_WAIT,
+            Step::Holding(_) => change.began + HOLD_WAIT,
             Step::Nearing(_, since) | Step::Catching(_, since) => *since + CATCH_UP,
             Step::Pausing | Step::Demoting => change.began + WHOLE,
             Step::Undoing(undoing, since) => match undoing.tried {

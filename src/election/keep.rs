@@ -19,7 +19,7 @@ const READINGS: usize = 4;
 /// may have been noted late.
 const MARGIN: Duration = Duration::from_millis(20);
 /// A leader that waits for a hive to hold its clients waits so much longer for the master's word.
-const KNOWN: Duration = Duration::from_millis(20);
+const KNOWN: Duration = Duration::from_millis(50);
 
 /// What the master of the present sessions has stated.
 #[derive(Debug, Default)]
@@ -101,7 +101,13 @@ impl Core {
             },
         };
         self.sessions.route(route);
-        keep
+        match keep {
+            Keep::Crash { before } => Keep::Crash { before: self.clock.raw(before) },
+            Keep::Planned { before } if before.0 < u64::MAX => {
+                Keep::Planned { before: self.clock.raw(before) }
+            }
+            kept => kept,
+        }
     }
 
     /// The passport of a run that is master, as far as it is known.
