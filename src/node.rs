@@ -1,7 +1,12 @@
 //! The only one that knows all rooms: takes one input, runs the core, executes its actions in order.
 
 mod asks;
+mod confirms;
+mod descriptors;
 mod journal;
+mod judge;
+mod reads;
+mod room;
 mod settings;
 mod show;
 mod stopping;
@@ -14,13 +19,20 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::discovery::{self, Discovery, Search};
-use crate::election::{Action, Clocks, Core, Incarnation, Input, Route, RunId, Time, Wall};
+use crate::election::{
+    Action, Clocks, Core, Incarnation, Input, RedisAddr, Route, RunId, Target, Time, View, Wall,
+};
 use crate::http::{self, Asked, Http, Pulse};
 use crate::peer::{self, Peers};
 use crate::proxy::Proxy;
-use crate::redis::{self, Redis};
+use crate::redis::{self, Facts, Redis};
 use asks::Asks;
+use confirms::Confirms;
 use journal::Journal;
+use judge::Local;
+use reads::Reads;
+use room::{Room, Share};
+use settings::Endpoint;
 use show::Shown;
 use stopping::{Phase, Stopping};
 
@@ -50,12 +62,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 struct Node {
     core: Core,
     inputs: mpsc::Receiver<Input>,
-    routed: mpsc::UnboundedReceiver<u64>,
+    routed: mpsc::UnboundedReceiver<(Endpoint, u64)>,
+    confirms: Confirms,
     asked: mpsc::Receiver<Asked>,
     asks: Asks,
     peers: Peers,
     redis: Redis,
     proxy: Proxy,
+    reads: Option<Reads>,
+    room: Room,
     discovery: Discovery,
     _http: Http,
     pulse: Arc<Pulse>,
@@ -85,7 +100,9 @@ impl Node {
         let peers = peer::start(links, sender.clone()).await?;
         let (routed_in, routed) = mpsc::unbounded_channel();
         let origin = Instant::now();
-        let proxy = settings::start_proxy(&config, origin, routed_in)?;
+        let (proxy, reads) = settings::start_proxies(&config, origin, &routed_in)?;
+        let local = RedisAddr::new(me.ip, config.redis.port());
+        let reads = reads.map(|read| Reads::new(read, local, config.timing.peer_timeout));
         let redis = redis::start(settings::redis_settings(&config, me), sender.clone());
         let discovery = discovery::start(settings::discovery_settings(&config, search), sender)?;
         let core = Core::new(settings::core_settings(&config, me, incarnation), clocks(origin));
@@ -103,11 +120,14 @@ impl Node {
             core,
             inputs,
             routed,
+            confirms: Confirms::new(reads.is_some()),
             asked,
             asks: Asks::default(),
             peers,
             redis,
             proxy,
+            reads,
+            room: Room::default(),
             discovery,
             _http: http,
             pulse,
@@ -143,7 +163,7 @@ impl Node {
                     // A flood of inputs must not keep the timers and the signals waiting.
                     self.take_waiting();
                 }
-                Some(id) = self.routed.recv() => self.take(Input::Routed { id }),
+                Some((endpoint, id)) = self.routed.recv() => self.confirmed(endpoint, id),
                 () = tokio::time::sleep_until(deadline.into()) => {
                     // What waits in the kernel is read before a timer is judged (ELECTION 3).
                     tokio::task::yield_now().await;
@@ -159,8 +179,8 @@ impl Node {
     /// Takes everything that waits; `false`: nothing did.
     fn take_waiting(&mut self) -> bool {
         let mut any = false;
-        while let Ok(id) = self.routed.try_recv() {
-            self.take(Input::Routed { id });
+        while let Ok((endpoint, id)) = self.routed.try_recv() {
+            self.confirmed(endpoint, id);
             any = true;
         }
         // A peer that never stops talking must not keep the timers from being judged.
@@ -180,7 +200,12 @@ impl Node {
         self.take(Input::Tick);
         self.pulse.beat();
         // After the actions: a loop that slept has replaced its route before anything moves again.
-        self.proxy.touch(Instant::now() + self.fresh_for);
+        let fresh = Instant::now() + self.fresh_for;
+        self.proxy.touch(fresh);
+        let local = Local::of(self.core.copy());
+        if let Some(reads) = &mut self.reads {
+            reads.turn(fresh, local, &self.proxy);
+        }
         if self.stopping.says_why(Instant::now()) {
             let change = self.core.view().change;
             if !change.is_empty() {
@@ -188,6 +213,13 @@ impl Node {
             }
         }
         self.show();
+    }
+
+    /// One endpoint goes by this route.
+    fn confirmed(&mut self, endpoint: Endpoint, id: u64) {
+        if let Some(id) = self.confirms.take(endpoint, id) {
+            self.take(Input::Routed { id });
+        }
     }
 
     fn take(&mut self, input: Input) {
@@ -207,17 +239,28 @@ impl Node {
             Action::Resolve => self.discovery.resolve_now(),
             Action::Route { id, route, keep } => {
                 self.shown.routed(&route);
+                if let Some(reads) = &mut self.reads {
+                    reads.routed(id, &route, Local::of(self.core.copy()));
+                }
                 self.proxy.route(id, route, keep);
             }
             Action::Redis { id, at, run_id, order } => {
                 tracing::debug!(?at, ?order, "order to a Redis");
+                if let (Some(reads), Target::Own) = (&mut self.reads, at) {
+                    reads.ordered(&order, Local::of(self.core.copy()));
+                }
                 self.redis.order(id, at, run_id, order);
             }
             Action::MinReplicas { at, run_id, replicas } => {
                 self.redis.min_replicas(at, run_id, replicas);
             }
             Action::AskTended { addr, node } => self.redis.ask_tended(addr, node),
-            Action::Lease(until) => self.proxy.lease(until),
+            Action::Lease(until) => {
+                self.proxy.lease(until);
+                if let Some(reads) = &mut self.reads {
+                    reads.leased(until);
+                }
+            }
             Action::Answer { token, verdict, text } => self.asks.answer(token, verdict, text),
             Action::Watch(master) => self.redis.watch(master),
             Action::Fence { master, to } => {
@@ -243,8 +286,11 @@ impl Node {
 
     /// Whether the process may end; lets the clients go when it is time to.
     fn may_end(&mut self) -> bool {
-        let phase = self.stopping.phase(Instant::now(), self.proxy.counters().clients);
+        let readers = self.reads.as_ref().map_or(0, |reads| reads.counters().clients);
+        let clients = self.proxy.counters().clients + readers;
+        let phase = self.stopping.phase(Instant::now(), clients);
         if phase == Phase::Drain {
+            self.reads.iter().for_each(Reads::drain);
             self.proxy.stop_accepting();
             self.proxy.drain();
         }
@@ -262,10 +308,13 @@ impl Node {
             self.redis.serve_stale();
         }
         self.status_at = Instant::now();
+        let facts = self.redis.facts().borrow().clone();
+        self.make_room(&view, &facts);
         let status = self.shown.status(show::Sources {
             view,
-            facts: &self.redis.facts().borrow().clone(),
+            facts: &facts,
             proxy: self.proxy.counters(),
+            reads: self.reads.as_ref().map(|reads| (reads.counters(), reads.is_local())),
             dns: self.discovery.last(),
             journal: &self.journal,
             current_run: self.current_run,
@@ -273,7 +322,25 @@ impl Node {
         self.status.send_replace(Arc::new(status));
     }
 
+    /// Leaves connections of the master and of the local Redis to others (DESIGN 2.2, `--max-clients`).
+    fn make_room(&mut self, view: &View, facts: &Facts) {
+        let run = view.route.run_id();
+        let mut crowds = [facts.crowd, facts.master_crowd].into_iter().flatten();
+        let crowd = crowds.find(|crowd| Some(crowd.run_id) == run);
+        let hives = 1 + view.peers.iter().filter(|peer| peer.reachable).count() as u64;
+        let local = self.reads.as_ref().is_some_and(Reads::is_at_master);
+        // Both endpoints of this hive lead to the same Redis then.
+        let share = Share { crowd, among: if local { 2 * hives } else { hives } };
+        if let Some(limit) = self.room.limit(self.proxy.counters().attached, share) {
+            self.proxy.limit(limit);
+        }
+        if let Some(reads) = &mut self.reads {
+            reads.make_room(if local { share } else { Share { crowd: facts.crowd, among: 1 } });
+        }
+    }
+
     async fn end(&mut self) {
+        self.reads.iter().for_each(Reads::shutdown);
         self.proxy.shutdown();
         self.peers.shutdown().await;
         tracing::info!("stopped");

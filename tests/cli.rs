@@ -172,7 +172,7 @@ async fn check(redis: &str, more: &[&str], env: &[(&str, &str)]) -> Ran {
     let dns = dns::Dns::start().await;
     dns.set("peers.test.", dns::Zone::of(&["127.0.0.1", "192.0.2.1"]));
     let server = dns.addr.to_string();
-    let ports: [String; 3] = free_ports().map(|port: u16| port.to_string());
+    let ports: [String; 4] = free_ports().map(|port: u16| port.to_string());
     let mut args = vec![
         "check",
         "--service=peers.test.",
@@ -188,6 +188,8 @@ async fn check(redis: &str, more: &[&str], env: &[(&str, &str)]) -> Ran {
         &ports[1],
         "--http-port",
         &ports[2],
+        "--read-port",
+        &ports[3],
     ];
     args.extend(more);
     let ran = hive(&args, env).await;
@@ -286,6 +288,7 @@ async fn check_names_a_taken_port_by_its_flag_and_knows_a_hive() {
             "check",
             "--peer=127.0.0.9",
             "--bind=127.0.0.1",
+            "--read-port=0",
             "--redis",
             &redis.addr,
             "--proxy-port",
@@ -313,7 +316,7 @@ async fn check_names_a_taken_port_by_its_flag_and_knows_a_hive() {
 #[tokio::test]
 async fn check_passes_on_the_warnings_of_the_settings() {
     let redis = Redis::start(&BOOT_FENCE).await;
-    let link = [("HIVE_READ_PORT", "x"), ("HIVE_PEER_PORT", "tcp://10.0.0.1:6390")];
+    let link = [("HIVE_UNKNOWN_PORT", "x"), ("HIVE_PEER_PORT", "tcp://10.0.0.1:6390")];
     let ran = hive(&["check", "--peer=127.0.0.9", "--redis", &redis.addr], &link).await;
     assert!(ran.out.contains("HIVE_PEER_PORT=tcp://10.0.0.1:6390"), "{}{}", ran.out, ran.err);
 }

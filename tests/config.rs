@@ -29,6 +29,7 @@ fn the_defaults_are_those_of_the_contract() {
     let t = config.timing;
     assert_eq!(config.services, ["redis-peers"]);
     assert_eq!((config.peer_port, config.proxy_port, config.http_port), (6390, 6380, 6391));
+    assert_eq!(config.read_port, Some(6381));
     assert_eq!(config.redis.to_string(), "127.0.0.1:6379");
     assert_eq!(config.bind.to_string(), "::");
     assert_eq!(t.heartbeat, Duration::from_millis(200));
@@ -56,6 +57,7 @@ fn all_errors_come_at_once_and_name_their_flags() {
         "--bind=there",
         "--peer-port=0",
         "--proxy-port=70000",
+        "--read-port=-1",
         "--redis=redis.example",
         "--heartbeat=5",
         "--priority=low",
@@ -78,6 +80,7 @@ fn all_errors_come_at_once_and_name_their_flags() {
         "--bind",
         "--peer-port",
         "--proxy-port",
+        "--read-port",
         "--redis",
         "--heartbeat",
         "--priority",
@@ -121,6 +124,25 @@ fn a_short_redis_timeout_is_only_a_warning() {
 fn ports_must_differ_from_each_other_and_from_redis() {
     assert_eq!(errors(&["--peer=10.0.0.1", "--proxy-port=6390"]), ["--proxy-port"]);
     assert_eq!(errors(&["--peer=10.0.0.1", "--http-port=6379"]), ["--http-port"]);
+    for taken in ["6379", "6380", "6390", "6391"] {
+        let read = format!("--read-port={taken}");
+        assert_eq!(errors(&["--peer=10.0.0.1", &read]), ["--read-port"], "{taken}");
+    }
+    assert_eq!(errors(&["--peer=10.0.0.1", "--http-port=6381"]), ["--read-port"]);
+}
+
+/// Without it nothing is listened on, and its usual port is free for others.
+#[test]
+fn the_read_endpoint_can_be_switched_off() {
+    let off = ["--peer=10.0.0.1", "--read-port=0", "--http-port=6381"];
+    let config = judge(&off).expect("fine").config;
+    assert_eq!(config.read_port, None);
+    let ports: Vec<_> = config.ports().into_iter().map(|(flag, _)| flag).collect();
+    assert_eq!(ports, ["--peer-port", "--proxy-port", "--http-port"]);
+    let moved = judge(&["--peer=10.0.0.1", "--read-port=7001"]).expect("fine").config;
+    assert_eq!(moved.read_port, Some(7001));
+    assert_eq!(moved.ports().last(), Some(&("--read-port", 7001)));
+    assert_eq!(errors(&["--peer=10.0.0.1", "--peer-port=0"]), ["--peer-port"]);
 }
 
 #[test]
@@ -151,17 +173,22 @@ fn the_pod_ip_is_advertised_unless_a_flag_says_otherwise() {
 /// Kubernetes puts such values into the environment of every pod beside a Service `hive-peer`.
 #[test]
 fn a_service_link_in_a_port_variable_is_ignored_with_a_warning() {
-    let flags = ["--service=x", "--peer-port=tcp://10.0.0.1:6379"];
-    let outside = Outside { from_env: ["peer-port".to_owned()].into(), ..Outside::default() };
-    let checked = judge_in(&outside, &flags).expect("ignored");
-    assert_eq!(checked.config.peer_port, 6390);
-    assert!(checked.warnings[0].contains("HIVE_PEER_PORT"), "{:?}", checked.warnings);
-    assert_eq!(errors(&flags), ["--peer-port"], "typed by a person it is an error");
+    for name in ["peer-port", "read-port"] {
+        let given = format!("--{name}=tcp://10.0.0.1:6379");
+        let flags = ["--service=x", given.as_str()];
+        let outside = Outside { from_env: [name.to_owned()].into(), ..Outside::default() };
+        let checked = judge_in(&outside, &flags).expect("ignored");
+        assert_eq!((checked.config.peer_port, checked.config.read_port), (6390, Some(6381)));
+        let variable = format!("HIVE_{}", name.replace('-', "_").to_uppercase());
+        assert!(checked.warnings[0].contains(&variable), "{:?}", checked.warnings);
+        assert_eq!(errors(&flags), [format!("--{name}")], "typed by a person it is an error");
+    }
 }
 
 #[test]
 fn an_empty_variable_counts_as_not_set() {
-    let all = ["peer-port", "heartbeat", "name", "advertise", "bind", "log-level", "redis"];
+    let all =
+        ["peer-port", "read-port", "heartbeat", "name", "advertise", "bind", "log-level", "redis"];
     let outside =
         Outside { from_env: all.map(str::to_owned).into_iter().collect(), ..Outside::default() };
     let flags = all.map(|flag| format!("--{flag}="));

@@ -46,6 +46,23 @@ fn main() {
     row("+OK, :12345, $100, $-1", mixed.repeat(16).as_bytes(), 64, proxy::replies);
     let array = format!("*1000\r\n{}", "$3\r\nfoo\r\n".repeat(1000));
     row("*1000 of $3, one", array.as_bytes(), 1, proxy::replies);
+    accounts();
+}
+
+fn accounts() {
+    println!("{:<44}{:>10}{:>10}", "accounts, 64 requests and replies", "ns a pair", "median");
+    let sha = "0123456789abcdef0123456789abcdef01234567";
+    for (name, request, reply) in [
+        ("GET, $3", "*2\r\n$3\r\nGET\r\n$16\r\nkey:000000012345\r\n", "$3\r\nxxx\r\n"),
+        ("PING, +PONG", "*1\r\n$4\r\nPING\r\n", "+PONG\r\n"),
+        ("SCAN, empty", "*2\r\n$4\r\nSCAN\r\n$1\r\n0\r\n", "*2\r\n$1\r\n0\r\n*0\r\n"),
+        ("SELECT, +OK", "*2\r\n$6\r\nSELECT\r\n$1\r\n1\r\n", "+OK\r\n"),
+        ("EVALSHA, :1", &format!("*3\r\n$7\r\nEVALSHA\r\n$40\r\n{sha}\r\n$1\r\n0\r\n"), ":1\r\n"),
+    ] {
+        let replies = reply.repeat(64);
+        let account = |input: &[u8]| proxy::accounted(input, replies.as_bytes());
+        row(name, request.repeat(64).as_bytes(), 64, account);
+    }
 }
 
 fn set(bytes: usize) -> Vec<u8> {
@@ -54,17 +71,17 @@ fn set(bytes: usize) -> Vec<u8> {
 }
 
 /// `scan` says how many frames it found in `input`; there are `frames` of them.
-fn row(name: &str, input: &[u8], frames: usize, scan: fn(&[u8]) -> usize) {
+fn row(name: &str, input: &[u8], frames: usize, scan: impl Fn(&[u8]) -> usize) {
     assert_eq!(scan(input), frames, "{name}");
-    let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| round(input, scan)).collect();
+    let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| round(input, &scan)).collect();
     rounds.sort_by(f64::total_cmp);
     println!("{name:<44}{:>10.2}{:>10.2}", rounds[ROUNDS / 20], rounds[ROUNDS / 2]);
 }
 
-fn round(input: &[u8], scan: fn(&[u8]) -> usize) -> f64 {
+fn round(input: &[u8], scan: &impl Fn(&[u8]) -> usize) -> f64 {
     let (begun, mut found) = (Instant::now(), 0);
     while begun.elapsed() < ROUND {
-        found += black_box(scan)(black_box(input));
+        found += black_box(scan(black_box(input)));
     }
     begun.elapsed().as_nanos() as f64 / found as f64
 }

@@ -270,11 +270,12 @@ impl Report {
             Goal::AtMost(most) => median(self.values(system, key)).map(|value| value <= most),
         };
         let word = reached.map(|reached| if reached { "ok" } else { "MISSED" });
-        let ratio = ratio.map(|ratio| format!("{ratio:.2}"));
-        let parts = [ratio.as_deref(), best, word].into_iter().flatten();
-        match parts.collect::<Vec<_>>() {
-            none if none.is_empty() => "-".to_owned(),
-            parts => parts.join(" "),
+        let standing = ratio.zip(best).map(|(ratio, best)| format!("{ratio:.2} {best}"));
+        match (standing, word) {
+            (None, None) => "-".to_owned(),
+            (standing, word) => {
+                [standing.as_deref(), word].into_iter().flatten().collect::<Vec<_>>().join(" ")
+            }
         }
     }
 }

@@ -103,9 +103,13 @@ impl System {
         }
         let node = hive.node(1)?;
         let (addr, redis) = (node.at(PROXY_PORT), node.at(REDIS_PORT));
-        let redis_pid = node.pids().first().copied().ok_or(io::ErrorKind::NotFound)?;
+        let (name, redis_pid) = (name.to_owned(), node.pids().first().copied());
         let kind = Kind::Hive(Box::new(hive));
-        let mut system = System { name: name.to_owned(), addr, redis, redis_pid, kind };
+        let mut system = System { name, addr, redis, redis_pid: redis_pid.unwrap_or(0), kind };
+        if redis_pid.is_none() {
+            let log = system.log();
+            return Err(io::Error::other(format!("{}: Redis does not start\n{log}", system.name)));
+        }
         system.serves()?;
         talk::prepare(redis)?;
         Ok(system)

@@ -13,6 +13,8 @@ pub mod defaults {
     pub const PEER_PORT: &str = "6390";
     /// `--proxy-port`
     pub const PROXY_PORT: &str = "6380";
+    /// `--read-port`
+    pub const READ_PORT: &str = "6381";
     /// `--http-port`
     pub const HTTP_PORT: &str = "6391";
     /// `--redis`
@@ -88,6 +90,12 @@ pub struct Flags {
     #[arg(long, env = "HIVE_PROXY_PORT", hide_env_values = true, value_name = "PORT")]
     #[arg(default_value = defaults::PROXY_PORT)]
     pub proxy_port: String,
+
+    /// Port of the read endpoint: the local Redis while its copy is current, else the master;
+    /// 0 = off
+    #[arg(long, env = "HIVE_READ_PORT", hide_env_values = true, value_name = "PORT")]
+    #[arg(default_value = defaults::READ_PORT)]
+    pub read_port: String,
 
     /// Port of probes and status
     #[arg(long, env = "HIVE_HTTP_PORT", hide_env_values = true, value_name = "PORT")]
@@ -202,7 +210,8 @@ pub struct Flags {
     #[arg(default_value = defaults::MOVE_SESSIONS)]
     pub move_sessions: String,
 
-    /// Clients served at the same time; further ones get an error and a close
+    /// Clients served at the same time, those of the read port included; further ones get an error
+    /// and a close. All hives together leave 64 of the master's maxclients to others
     #[arg(long, env = "HIVE_MAX_CLIENTS", hide_env_values = true, value_name = "N")]
     #[arg(default_value = defaults::MAX_CLIENTS)]
     pub max_clients: String,

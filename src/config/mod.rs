@@ -40,6 +40,8 @@ pub struct Config {
     pub peer_port: u16,
     /// Port of the write endpoint.
     pub proxy_port: u16,
+    /// Port of the read endpoint; `None`: there is none.
+    pub read_port: Option<u16>,
     /// Port of probes and status.
     pub http_port: u16,
     /// The local Redis.
@@ -163,6 +165,17 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 impl Config {
+    /// The ports that are listened on, each with its flag.
+    pub fn ports(&self) -> Vec<(&'static str, u16)> {
+        let always = [
+            ("--peer-port", self.peer_port),
+            ("--proxy-port", self.proxy_port),
+            ("--http-port", self.http_port),
+        ];
+        let read = self.read_port.map(|port| ("--read-port", port));
+        always.into_iter().chain(read).collect()
+    }
+
     /// Judges flags and surroundings.
     ///
     /// # Errors
@@ -181,6 +194,7 @@ impl Config {
             bind: values::bind(&mut read, flags),
             peer_port,
             proxy_port: read.port("--proxy-port", &flags.proxy_port, defaults::PROXY_PORT),
+            read_port: read.port_or_off("--read-port", &flags.read_port, defaults::READ_PORT),
             http_port: read.port("--http-port", &flags.http_port, defaults::HTTP_PORT),
             redis,
             redis_username: read

@@ -218,16 +218,7 @@ impl Reader<'_> {
     /// A port. Kubernetes makes variables such as `HIVE_PEER_PORT=tcp://10.0.0.1:6379` for a
     /// Service named `hive-peer`: those are not meant for us.
     pub fn port(&mut self, flag: &'static str, text: &str, default: &str) -> u16 {
-        let mut text = self.or_default(flag, text, default);
-        if self.is_env(flag) && ["tcp://", "udp://", "sctp://"].iter().any(|p| text.starts_with(p))
-        {
-            let variable = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
-            self.warnings.push(format!(
-                "the variable HIVE_{variable}={text} looks like a Kubernetes service link and is \
-                 ignored; set enableServiceLinks: false on the pod, or give {flag}"
-            ));
-            text = default;
-        }
+        let text = self.without_service_link(flag, text, default);
         match text.parse::<u16>() {
             Ok(port) if port > 0 => port,
             _ => {
@@ -235,6 +226,39 @@ impl Reader<'_> {
                 default.parse().unwrap_or(1)
             }
         }
+    }
+
+    /// A port as [`Reader::port`] reads it, or 0 for `None`.
+    pub fn port_or_off(&mut self, flag: &'static str, text: &str, default: &str) -> Option<u16> {
+        let text = self.without_service_link(flag, text, default);
+        match text.parse::<u16>() {
+            Ok(port) => (port > 0).then_some(port),
+            Err(_) => {
+                let problem = format!("'{text}' is no port: give 1 to 65535, or 0 for none");
+                self.error(flag, problem);
+                default.parse().ok()
+            }
+        }
+    }
+
+    /// The value, or the default with a warning where the variable is a Service's address.
+    fn without_service_link<'t>(
+        &mut self,
+        flag: &'static str,
+        text: &'t str,
+        default: &'t str,
+    ) -> &'t str {
+        let text = self.or_default(flag, text, default);
+        let linked = ["tcp://", "udp://", "sctp://"].iter().any(|start| text.starts_with(start));
+        if !self.is_env(flag) || !linked {
+            return text;
+        }
+        let variable = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
+        self.warnings.push(format!(
+            "the variable HIVE_{variable}={text} looks like a Kubernetes service link and is \
+             ignored; set enableServiceLinks: false on the pod, or give {flag}"
+        ));
+        default
     }
 
     /// An IP address; an IPv4 address mapped into IPv6 becomes the IPv4 address.

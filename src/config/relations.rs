@@ -92,11 +92,7 @@ fn witness(read: &mut Reader<'_>, config: &Config, outside: &Outside) {
 
 /// No two listeners of this pod on one port.
 fn ports(read: &mut Reader<'_>, config: &Config) {
-    let ours = [
-        ("--peer-port", config.peer_port),
-        ("--proxy-port", config.proxy_port),
-        ("--http-port", config.http_port),
-    ];
+    let ours = config.ports();
     for (at, (flag, port)) in ours.iter().enumerate() {
         if let Some((other, _)) = ours.iter().take(at).find(|(_, taken)| taken == port) {
             read.error(flag, format!("{port} is the port of {other} too: give each its own"));

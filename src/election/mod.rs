@@ -371,6 +371,11 @@ impl Core {
         }
     }
 
+    /// The copy of the local Redis, and whether that answers now.
+    pub fn copy(&self) -> (Option<Copy>, bool) {
+        (self.local.copy(), self.local.answers)
+    }
+
     fn tick(&mut self, out: &mut Vec<Action>) {
         let mut gap = self.clock.take_gap();
         self.refresh(out);

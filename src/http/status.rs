@@ -149,12 +149,24 @@ pub struct PeerStatus {
 /// The proxy of this hive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProxyStatus {
-    /// Clients connected now.
+    /// Clients of the write endpoint that are connected now.
     pub clients: u64,
-    /// Of them, held without a master.
+    /// Clients, of either endpoint, that are held without a master.
     pub held: u64,
     /// Sessions moved to a new master since the start.
     pub migrated: u64,
+    /// The read endpoint; `None` without one.
+    #[serde(default)]
+    pub read: Option<ReadStatus>,
+}
+
+/// The read endpoint of this hive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadStatus {
+    /// Its clients that are connected now.
+    pub clients: u64,
+    /// New ones are served by the local Redis, not by the master elsewhere.
+    pub local: bool,
 }
 
 /// What DNS says.

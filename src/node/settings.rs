@@ -1,17 +1,22 @@
 //! From flags to what each room is started with.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::descriptors;
 use crate::config::{self, Config};
 use crate::discovery::{self, DiscoverySettings, Search};
 use crate::election::{Incarnation, NodeId, RedisAddr, Settings};
 use crate::peer::PeerSettings;
-use crate::proxy::{self, Proxy, ProxySettings};
+use crate::proxy::{self, Proxy, ProxyError, ProxySettings};
 use crate::redis::{RedisSettings, Rescue};
+
+/// Threads of the read endpoint: those at a master elsewhere are with the threads of the write
+/// endpoint.
+const READ_THREADS: usize = 1;
 
 /// The name that hives of one kind share: `--name`, else the first service's, else the usual one.
 pub(super) fn hive_name(config: &Config, search: &Search) -> String {
@@ -65,35 +70,66 @@ pub(super) fn peer_settings(
     }
 }
 
-/// Opens the write endpoint; `routed` hears of every route that all threads have.
-pub(super) fn start_proxy(
+/// Which of the two endpoints for clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// `--proxy-port`
+    Write,
+    /// `--read-port`
+    Read,
+}
+
+/// Opens the write endpoint, and the read endpoint if there is to be one; `routed` hears of every
+/// route that all threads of one of them have.
+pub(super) fn start_proxies(
     config: &Config,
     origin: Instant,
-    routed: mpsc::UnboundedSender<u64>,
-) -> anyhow::Result<Proxy> {
-    let settings = |ip: IpAddr| ProxySettings {
-        listen: vec![SocketAddr::new(ip, config.proxy_port)],
+    routed: &mpsc::UnboundedSender<(Endpoint, u64)>,
+) -> anyhow::Result<(Proxy, Option<Proxy>)> {
+    let confirm = |endpoint: Endpoint| -> proxy::Routed {
+        let routed = routed.clone();
+        Arc::new(move |id| {
+            // The receiver only goes with the whole node.
+            let _ = routed.send((endpoint, id));
+        })
+    };
+    let settings = ProxySettings {
+        listen: vec![SocketAddr::new(config.bind, config.proxy_port)],
         threads: config.proxy_threads,
         hold_timeout: config.timing.hold_timeout,
-        max_clients: config.max_clients,
+        max_clients: descriptors::clients(config.max_clients),
         origin,
         splice: config.splice,
         move_sessions: config.move_sessions,
         freshness: true,
     };
-    let confirm: proxy::Routed = Arc::new(move |id| {
-        // The receiver only goes with the whole node.
-        let _ = routed.send(id);
-    });
-    match proxy::start(settings(config.bind), confirm.clone()) {
-        // Where there is no IPv6 the dual-stack default means IPv4.
-        Err(proxy::ProxyError::Listen { source, .. })
-            if config.bind == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
+    let write =
+        listening(settings.clone(), |settings| proxy::start(settings, confirm(Endpoint::Write)))?;
+    let Some(port) = config.read_port else { return Ok((write, None)) };
+    let listen = vec![SocketAddr::new(config.bind, port)];
+    let settings = ProxySettings { listen, threads: READ_THREADS, ..settings };
+    let read = listening(settings, |settings| {
+        proxy::start_reads(settings, confirm(Endpoint::Read), &write)
+    })?;
+    Ok((write, Some(read)))
+}
+
+/// Starts a proxy; where there is no IPv6 the dual-stack default means IPv4.
+fn listening(
+    mut settings: ProxySettings,
+    start: impl Fn(ProxySettings) -> Result<Proxy, ProxyError>,
+) -> Result<Proxy, ProxyError> {
+    let started = start(settings.clone());
+    let dual = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    match started {
+        Err(ProxyError::Listen { source, .. })
+            if settings.listen.iter().all(|addr| addr.ip() == dual)
                 && source.kind() != std::io::ErrorKind::AddrInUse =>
         {
-            Ok(proxy::start(settings(Ipv4Addr::UNSPECIFIED.into()), confirm)?)
+            settings.listen.iter_mut().for_each(|addr| addr.set_ip(Ipv4Addr::UNSPECIFIED.into()));
+            start(settings)
         }
-        started => Ok(started?),
+        started => started,
     }
 }
 

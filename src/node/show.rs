@@ -10,7 +10,8 @@ use crate::election::{
     CopyState, HiveRole, Incarnation, NodeId, PeerView, RedisRole, Route, RunId, View,
 };
 use crate::http::status::{
-    DnsStatus, PAUSED, PeerStatus, ProxyStatus, Readiness, RedisStatus, Role, RouteKind, Status,
+    DnsStatus, PAUSED, PeerStatus, ProxyStatus, ReadStatus, Readiness, RedisStatus, Role,
+    RouteKind, Status,
 };
 use crate::proxy::Counters;
 use crate::redis::{BootFence, Facts};
@@ -34,6 +35,8 @@ pub(super) struct Sources<'a> {
     pub view: View,
     pub facts: &'a Facts,
     pub proxy: Counters,
+    /// Of the read endpoint, and whether new clients go to the local Redis.
+    pub reads: Option<(Counters, bool)>,
     pub dns: Vec<ServiceState>,
     pub journal: &'a Journal,
     pub current_run: Option<RunId>,
@@ -116,11 +119,7 @@ impl Shown {
             problems: problems(&from, self.quorum, &redis, dns.as_ref()),
             redis,
             peers: view.peers.iter().map(peer_status).collect(),
-            proxy: ProxyStatus {
-                clients: from.proxy.clients,
-                held: from.proxy.held,
-                migrated: from.proxy.moved_total,
-            },
+            proxy: proxy_status(&from.proxy, from.reads),
             dns,
             transitions: from.journal.transitions(),
             readiness: Readiness {
@@ -139,6 +138,17 @@ fn role(role: HiveRole) -> Role {
         HiveRole::Follower => Role::Follower,
         HiveRole::Candidate => Role::Candidate,
         HiveRole::Leader => Role::Leader,
+    }
+}
+
+/// Clients of the read endpoint are no clients of the write endpoint, wherever they are served.
+fn proxy_status(write: &Counters, reads: Option<(Counters, bool)>) -> ProxyStatus {
+    let visitors = write.visitors;
+    ProxyStatus {
+        clients: write.clients.saturating_sub(visitors),
+        held: write.held,
+        migrated: 0,
+        read: reads.map(|(here, local)| ReadStatus { clients: here.clients + visitors, local }),
     }
 }
 

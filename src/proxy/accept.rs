@@ -118,22 +118,31 @@ fn is_of_the_client(error: &io::Error) -> bool {
 
 fn hand_over(stream: TcpStream, shared: &Shared) {
     shared.tally.accepted.fetch_add(1, Ordering::Relaxed);
+    place(stream, shared, false);
+}
+
+/// Gives a client to the least loaded worker, or has it told that there are too many.
+pub(super) fn place(client: TcpStream, shared: &Shared, visitor: bool) {
     let Some(desk) = shared.desks.iter().min_by_key(|desk| desk.load.load(Ordering::Relaxed))
     else {
         return;
     };
-    let clients = &shared.tally.clients;
-    if clients.fetch_add(1, Ordering::Relaxed) < shared.settings.max_clients {
+    let tally = &shared.tally;
+    let here = tally.clients.fetch_add(1, Ordering::Relaxed);
+    let seats = shared.seats.fetch_add(1, Ordering::Relaxed);
+    if here < tally.limit.load(Ordering::Relaxed) && seats < shared.settings.max_clients {
         desk.load.fetch_add(1, Ordering::Relaxed);
+        tally.visitors.fetch_add(usize::from(visitor), Ordering::Relaxed);
         // It fails only while the worker ends; the socket is closed then.
-        let _ = desk.inbox.send(Job::Serve(stream));
+        let _ = desk.inbox.send(Job::Serve { client, visitor });
         return;
     }
-    clients.fetch_sub(1, Ordering::Relaxed);
-    shared.tally.refused.fetch_add(1, Ordering::Relaxed);
-    if shared.tally.turned_away.fetch_add(1, Ordering::Relaxed) < MAX_TURNED_AWAY {
-        let _ = desk.inbox.send(Job::TurnAway(stream));
+    shared.seats.fetch_sub(1, Ordering::Relaxed);
+    tally.clients.fetch_sub(1, Ordering::Relaxed);
+    tally.refused.fetch_add(1, Ordering::Relaxed);
+    if tally.turned_away.fetch_add(1, Ordering::Relaxed) < MAX_TURNED_AWAY {
+        let _ = desk.inbox.send(Job::TurnAway(client));
     } else {
-        shared.tally.turned_away.fetch_sub(1, Ordering::Relaxed);
+        tally.turned_away.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,7 @@
 //! What the threads share, and where they reach each other.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -10,12 +11,17 @@ use super::gate::Gate;
 use super::ledger::Why;
 use super::route::Routes;
 use super::scripts::Scripts;
+use super::visit::Entrance;
 
 /// What all threads share.
 pub(super) struct Shared {
     pub(super) routes: Routes,
     pub(super) gate: Gate,
     pub(super) settings: ProxySettings,
+    /// Clients of this proxy and of the one that it hands clients over to.
+    pub(super) seats: Arc<AtomicUsize>,
+    /// Where clients go that there is no route for here.
+    pub(super) elsewhere: Option<Entrance>,
     pub(super) desks: Vec<Desk>,
     pub(super) tally: CommonTally,
     pub(super) scripts: Scripts,
@@ -32,12 +38,28 @@ impl Shared {
 }
 
 /// Counted by more than one thread.
-#[derive(Default)]
 pub(super) struct CommonTally {
     pub(super) clients: AtomicUsize,
+    /// Of these, handed over by the proxy of the read endpoint.
+    pub(super) visitors: AtomicUsize,
+    /// Clients there may be, beside `--max-clients`.
+    pub(super) limit: AtomicUsize,
     pub(super) turned_away: AtomicUsize,
     pub(super) accepted: AtomicU64,
     pub(super) refused: AtomicU64,
+}
+
+impl Default for CommonTally {
+    fn default() -> CommonTally {
+        CommonTally {
+            clients: AtomicUsize::new(0),
+            visitors: AtomicUsize::new(0),
+            limit: AtomicUsize::new(usize::MAX),
+            turned_away: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
 }
 
 /// Where the other threads reach a worker.
@@ -46,6 +68,8 @@ pub(super) struct Desk {
     pub(super) inbox: mpsc::UnboundedSender<Job>,
     /// Clients this worker has.
     pub(super) load: AtomicUsize,
+    /// One in so many visitors is to be sent home; 0: none.
+    pub(super) send_home: AtomicU32,
     /// Set before a session waits for the gate: the next touch has to ring.
     stalled: AtomicBool,
     pub(super) tally: Tally,
@@ -53,8 +77,8 @@ pub(super) struct Desk {
 
 /// What the acceptor hands over. The limit on clients bounds the inbox.
 pub(super) enum Job {
-    /// A client, counted in `clients` and `load`.
-    Serve(std::net::TcpStream),
+    /// A client, counted in `clients` and `load`; a visitor in `visitors` too.
+    Serve { client: std::net::TcpStream, visitor: bool },
     /// One too many, counted in `turned_away`.
     TurnAway(std::net::TcpStream),
 }
@@ -68,6 +92,7 @@ impl Desk {
                 bell: Notify::new(),
                 inbox,
                 load: AtomicUsize::new(0),
+                send_home: AtomicU32::new(0),
                 stalled: AtomicBool::new(false),
                 tally: Tally::default(),
             };
@@ -95,6 +120,7 @@ impl Desk {
 #[repr(align(128))]
 pub(super) struct Tally {
     pub(super) held: Count,
+    pub(super) attached: Count,
     pub(super) refused: Count,
     /// Sessions that went on with another master.
     pub(super) moved: Count,

@@ -4,13 +4,14 @@
 //! not let go, and what the other side has no room for, is kept; nothing more is read while
 //! anything waits for room (backpressure). The body of a large value goes through a pipe.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::net::TcpStream;
 
 use super::ledger::Ledger;
-use super::pass::{Fault, Pass, Permit, Stop};
+use super::pass::{Fault, Pass, Permit, Stop, Verdict};
 use super::splice::{self, Pipe};
 use super::worker::Worker;
 use super::{ledger::Why, socket};
@@ -20,6 +21,8 @@ use crate::election::Time;
 const TURN: usize = 512 * 1024;
 /// What a step counts for at least, whatever it moves.
 const STEP: usize = 16 * 1024;
+/// The ledger waits for less than this of a request.
+const KEPT_MAX: usize = 2 * 1024 * 1024;
 /// Bytes of a body from which it is cheaper to splice than to copy.
 const SPLICE_FROM: u64 = 64 * 1024;
 
@@ -122,6 +125,7 @@ impl Flow {
             return self.write(cx, road);
         }
         if let Some(stop) = kept.stop {
+            self.kept = None;
             return Poll::Ready(Err(Fault::Stop(stop)));
         }
         if self.eof {
@@ -131,7 +135,8 @@ impl Flow {
             return Poll::Ready(Ok(0));
         }
         if kept.unseen {
-            return self.look_again(road);
+            let bytes = self.take_kept();
+            return self.pass_on(Cow::Owned(bytes), road);
         }
         self.take_in(cx, road)
     }
@@ -150,62 +155,63 @@ impl Flow {
         self.read(road)
     }
 
+    /// One receive, into the shared buffer; short things kept before are put in front of it there.
     fn read(&mut self, road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
         let mut buffer = road.pass.worker.buffer.borrow_mut();
-        let kept = self.kept.as_ref().map_or(0, |kept| kept.copy_to(&mut buffer));
-        let room = buffer.get_mut(kept..).unwrap_or_default();
-        if room.is_empty() {
-            // The ledger never waits for so much.
-            return Poll::Ready(Err(Fault::Stop(Stop::Cut(Why::HalfRequest))));
-        }
+        let kept = self.kept.as_ref().map_or(&[][..], |kept| &kept.bytes);
+        let front = if kept.len() <= buffer.len() / 2 { kept.len() } else { 0 };
+        let (before, room) = buffer.split_at_mut(front);
+        before.copy_from_slice(&kept[..front]);
         let received = if std::mem::take(&mut self.unread) {
             socket::recv_now(road.from, room)
         } else {
             socket::recv(road.from, room)
         };
         match received {
-            Ok(0) => {
-                self.eof = true;
-                Poll::Ready(Ok(0))
+            Ok(0) => self.eof = true,
+            Ok(received) if front < kept.len() => {
+                let mut bytes = self.take_kept();
+                bytes.extend_from_slice(&room[..received]);
+                return self.pass_on(Cow::Owned(bytes), road);
             }
             Ok(received) => {
-                let input = buffer.get(..kept + received).unwrap_or_default();
-                self.pass_on(input, road)
+                return self.pass_on(Cow::Borrowed(&buffer[..front + received]), road);
             }
-            Err(error) if socket::is_retry(&error) => Poll::Ready(Ok(0)),
-            Err(_) => Poll::Ready(Err(Fault::Source)),
+            Err(error) if socket::is_retry(&error) => {}
+            Err(_) => return Poll::Ready(Err(Fault::Source)),
         }
-    }
-
-    /// What could not be shown to the ledger when it was read, or what another relay has left.
-    fn look_again(&mut self, road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
-        let mut buffer = road.pass.worker.buffer.borrow_mut();
-        let kept = self.kept.as_ref().map_or(0, |kept| kept.copy_to(&mut buffer));
-        self.pass_on(buffer.get(..kept).unwrap_or_default(), road)
+        Poll::Ready(Ok(0))
     }
 
     /// Writes what may go of this input, which begins with all that was kept before.
-    fn pass_on(&mut self, input: &[u8], road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
+    fn pass_on(&mut self, input: Cow<'_, [u8]>, road: &mut Road<'_>) -> Poll<Result<usize, Fault>> {
         let permit = match road.pass.ask(road.ledger, false) {
             Poll::Ready(Ok(permit)) => permit,
             other => {
-                self.keep(Kept { bytes: input.to_vec(), unseen: true, ..Kept::default() });
+                self.keep(Kept { bytes: input.into_owned(), unseen: true, ..Kept::default() });
                 return other.map_ok(|_| 0);
             }
         };
-        let verdict = road.pass.judge(road.ledger, input, &permit);
-        self.body = verdict.body;
-        let clear = input.get(..verdict.clear).unwrap_or(input);
-        let sent = if clear.is_empty() { Ok(0) } else { socket::send(road.to, clear) };
+        let Verdict { clear, body, stop } = road.pass.judge(road.ledger, &input, &permit);
+        self.body = body;
+        let sent = if clear == 0 { Ok(0) } else { socket::send(road.to, &input[..clear]) };
         let sent = sent.map_err(|_| Fault::Sink)?;
         self.count(sent, road, &permit);
-        if sent == input.len() && verdict.stop.is_none() {
+        if sent == input.len() && stop.is_none() {
             self.kept = None;
-        } else {
-            let bytes = input.get(sent..).unwrap_or_default().to_vec();
-            let clear = clear.len() - sent;
-            self.keep(Kept { bytes, clear, stop: verdict.stop, ..Kept::default() });
+            return Poll::Ready(Ok(sent));
         }
+        let mut bytes = if sent == 0 { input.into_owned() } else { input[sent..].to_vec() };
+        let clear = clear - sent;
+        if stop.is_some() {
+            // What is behind a stop is for nobody.
+            bytes.truncate(clear);
+        } else if bytes.len() - clear > KEPT_MAX {
+            return Poll::Ready(Err(Fault::Stop(Stop::Cut(Why::HalfRequest))));
+        }
+        // What a hold has stopped is looked at again after it, though nothing more may come.
+        let unseen = permit.held && road.pass.is_stopped_by_hold(road.ledger, false);
+        self.keep(Kept { bytes, clear, stop, unseen, ..Kept::default() });
         Poll::Ready(Ok(sent))
     }
 
@@ -271,6 +277,10 @@ impl Flow {
         }
     }
 
+    fn take_kept(&mut self) -> Vec<u8> {
+        self.kept.take().map(|kept| kept.bytes).unwrap_or_default()
+    }
+
     fn keep(&mut self, kept: Kept) {
         self.kept = Some(Box::new(kept));
     }
@@ -288,16 +298,5 @@ impl Flow {
         } else {
             kept.bytes.shrink_to_fit();
         }
-    }
-}
-
-impl Kept {
-    /// Puts all bytes at the front of the buffer; returns how many.
-    fn copy_to(&self, buffer: &mut [u8]) -> usize {
-        let size = self.bytes.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..size), self.bytes.get(..size)) {
-            to.copy_from_slice(from);
-        }
-        size
     }
 }

@@ -9,6 +9,8 @@
 //!                                           moving.rs (waits, or goes on elsewhere) <--route--'
 //! ```
 //!
+//! The read endpoint is a second [`Proxy`] ([`start_reads`]), whose only route is the local Redis.
+//!
 //! Two checks stand before every write, both on memory shared by all threads: that the connection
 //! belongs to the current generation of routes (and, for a request, that this is not held), and that
 //! the control plane has shown life lately and its lease is not over.
@@ -32,6 +34,7 @@ mod scripts;
 mod session;
 mod socket;
 mod splice;
+mod visit;
 mod worker;
 
 use std::io;
@@ -49,6 +52,7 @@ use desk::{Desk, Shared};
 use gate::Gate;
 pub use ledger::Why;
 use route::Routes;
+use visit::Entrance;
 
 /// What the data plane is started with.
 #[derive(Clone, Debug)]
@@ -60,7 +64,8 @@ pub struct ProxySettings {
     pub threads: usize,
     /// `--hold-timeout`: how long a client waits for a master before it gets an error.
     pub hold_timeout: Duration,
-    /// `--max-clients`: clients at one time, held ones included; further ones get an error.
+    /// `--max-clients`: clients at one time, held ones included, and those of the other endpoint;
+    /// further ones get an error.
     pub max_clients: usize,
     /// `--splice`: whether bulk bytes may move through pipes, by `splice(2)`.
     pub splice: bool,
@@ -77,7 +82,7 @@ pub struct ProxySettings {
 pub enum ProxyError {
     /// An address could not be listened on: taken, not of this machine, or of an address family
     /// this machine lacks (then try the other family).
-    #[error("cannot listen for clients on {addr}: {source} (--proxy-port, --bind)")]
+    #[error("cannot listen for clients on {addr}: {source} (--proxy-port, --read-port, --bind)")]
     Listen {
         /// The address.
         addr: SocketAddr,
@@ -96,6 +101,10 @@ pub struct Counters {
     pub clients: u64,
     /// Of these, clients that wait for a master: new ones, and those that have something to be sent.
     pub held: u64,
+    /// Of these, clients that have a connection to a master.
+    pub attached: u64,
+    /// Of these, clients of the read endpoint, which are here for want of a copy to read from.
+    pub visitors: u64,
     /// Connections accepted, those over the limit included.
     pub accepted_total: u64,
     /// Clients that were sent an error and closed.
@@ -126,6 +135,29 @@ pub type Routed = Arc<dyn Fn(u64) + Send + Sync>;
 ///
 /// [`ProxyError::Listen`] names the address that is taken.
 pub fn start(settings: ProxySettings, routed: Routed) -> Result<Proxy, ProxyError> {
+    start_with(settings, routed, None)
+}
+
+/// Starts the data plane of the read endpoint, as [`start`] does. It holds and turns away nobody
+/// for want of a master: where its route is not [`election::Route::Forward`], or the Redis there
+/// takes no connection, clients are handed over to the proxy `write`.
+///
+/// # Errors
+///
+/// As [`start`].
+pub fn start_reads(
+    settings: ProxySettings,
+    routed: Routed,
+    write: &Proxy,
+) -> Result<Proxy, ProxyError> {
+    start_with(settings, routed, Some(Entrance::new(write.shared.clone())))
+}
+
+fn start_with(
+    settings: ProxySettings,
+    routed: Routed,
+    elsewhere: Option<Entrance>,
+) -> Result<Proxy, ProxyError> {
     let listeners = accept::listen(&settings.listen)?;
     let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let (desks, inboxes) = Desk::rows(settings.threads.max(1));
@@ -133,6 +165,8 @@ pub fn start(settings: ProxySettings, routed: Routed) -> Result<Proxy, ProxyErro
         routes: Routes::new(desks.len(), routed),
         gate: Gate::new(settings.freshness, settings.origin),
         settings,
+        seats: elsewhere.as_ref().map(Entrance::seats).unwrap_or_default(),
+        elsewhere,
         desks,
         tally: Default::default(),
         scripts: Default::default(),
@@ -205,6 +239,18 @@ impl Proxy {
         }
     }
 
+    /// At most so many clients at one time, beside [`ProxySettings::max_clients`]; `None`: no such
+    /// limit. Clients that are here already stay.
+    pub fn limit(&self, clients: Option<usize>) {
+        self.shared.tally.limit.store(clients.unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
+    /// Closes each visitor with a chance of one in `one_in`, when its last reply has been passed on:
+    /// it comes back through the read endpoint.
+    pub fn send_home(&self, one_in: u32) {
+        visit::send_home(&self.shared.desks, one_in);
+    }
+
     /// The figures now.
     pub fn counters(&self) -> Counters {
         self.shared.counters()
@@ -247,12 +293,14 @@ impl Shared {
     fn counters(&self) -> Counters {
         let mut sum = Counters {
             clients: self.tally.clients.load(Ordering::Relaxed) as u64,
+            visitors: self.tally.visitors.load(Ordering::Relaxed) as u64,
             accepted_total: self.tally.accepted.load(Ordering::Relaxed),
             refused_total: self.tally.refused.load(Ordering::Relaxed),
             ..Counters::default()
         };
         for desk in &self.desks {
             sum.held += desk.tally.held.get();
+            sum.attached += desk.tally.attached.get();
             sum.refused_total += desk.tally.refused.get();
             sum.moved_total += desk.tally.moved.get();
             for (why, cut) in Why::ALL.into_iter().zip(&mut sum.cut) {

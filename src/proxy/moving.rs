@@ -4,8 +4,11 @@
 //! session nothing and the new master no stampede. The route may change again meanwhile: every
 //! change is judged, and who may not go on is cut at once, not at its next request.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -32,7 +35,7 @@ pub(super) fn outlive(leftover: Leftover) {
     }
     match session.judge() {
         Ok(()) => {
-            tokio::task::spawn_local(session.run());
+            tokio::task::spawn_local(Box::new(session).run());
         }
         Err(why) => session.cut(why),
     }
@@ -105,7 +108,8 @@ impl Detached {
         socket::reset_on_close(&self.left.client);
     }
 
-    async fn run(mut self) {
+    // Boxes: there may be ten thousand that are idle, and a future takes room for all that it may do.
+    async fn run(mut self: Box<Self>) {
         let mut view = self.left.seat.worker().view();
         let end = loop {
             if let Some(end) = self.step(&mut view).await {
@@ -120,7 +124,9 @@ impl Detached {
             }
             End::Gone | End::Closed => {}
             End::Cut(why) => self.cut(why),
-            End::Leave(how) => session::leave(&self.left.client, &self.left.seat, how).await,
+            End::Leave(how) => {
+                Box::pin(session::leave(&self.left.client, &self.left.seat, how)).await;
+            }
         }
     }
 
@@ -141,12 +147,11 @@ impl Detached {
             return Some(End::Leave(Leave::Drained));
         }
         if self.closed_by == Some(self.left.generation) {
-            return self.doubt(&now, view).await;
+            return Box::pin(self.doubt(&now, view)).await;
         }
         if !self.wants {
             return self.idle(view).await;
         }
-        // In a box: connecting takes room, and few do it at one time.
         let gone_on = Box::pin(self.go_on(view)).await;
         gone_on.map_or_else(|end| end, |(master, again)| Some(End::To(master, again)))
     }
@@ -186,23 +191,23 @@ impl Detached {
 
     /// Waits, for ever, until the client sends something or the route changes.
     async fn idle(&mut self, view: &mut watch::Receiver<View>) -> Option<End> {
-        let sent = async {
-            // The relay may have taken the socket's readiness away.
-            match socket::peek_now(&self.left.client) {
-                Err(error) if socket::is_retry(&error) => self.left.client.peek(&mut [0]).await,
-                peeked => peeked,
+        // The relay may have taken the socket's readiness away: once without waiting to be told.
+        let mut first = Some(socket::peek_now(&self.left.client));
+        let sent = poll_fn(|cx| match first.take() {
+            Some(Ok(sent)) => Poll::Ready(sent > 0),
+            Some(Err(error)) if !socket::is_retry(&error) => Poll::Ready(false),
+            _ => {
+                let peeked = self.left.client.poll_peek(cx, &mut ReadBuf::new(&mut [0]));
+                peeked.map(|peeked| matches!(peeked, Ok(1..)))
             }
-        };
+        });
         tokio::select! {
             biased;
             changed = view.changed() => changed.err().map(|_| End::Gone),
-            sent = sent => match sent {
-                Ok(1..) => {
-                    self.wants = true;
-                    None
-                }
-                _ => Some(End::Gone),
-            },
+            sent = sent => {
+                self.wants = sent;
+                (!sent).then_some(End::Gone)
+            }
         }
     }
 
@@ -221,6 +226,8 @@ impl Detached {
             Looked::Changed => return Err(None),
             Looked::Gone => return Err(Some(End::Gone)),
             Looked::Over(how) => return Err(Some(End::Leave(how))),
+            // What a session has set cannot be handed over.
+            Looked::Elsewhere => return Err(Some(End::Closed)),
         };
         if self.judge().is_err() || self.left.generation != generation {
             return Err(None);
@@ -276,5 +283,21 @@ impl Detached {
             reply = reply.get(sent..).unwrap_or_default();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, F>(_: fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// After a change of master there are as many of these as there are idle clients.
+    #[test]
+    fn a_session_that_waits_is_small() {
+        let size = size_of_future(Detached::run) + size_of::<Detached>();
+        assert!(size <= 640, "{size} bytes");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use super::ledger::{self, Change, Ledger, Why};
+use super::ledger::{self, Ledger, Why};
 use super::worker::Worker;
 use crate::election::Time;
 
@@ -98,8 +98,8 @@ impl Pass<'_> {
 
     /// A hold stops requests, but not the rest of what was begun: that would leave half a request
     /// at the master. A tunnel has no requests, so any byte is as good a place to stop.
-    fn is_stopped_by_hold(&self, ledger: &Ledger, let_go: bool) -> bool {
-        let begun = || ledger.is_midway() || (let_go && !is_tunnel(ledger));
+    pub(super) fn is_stopped_by_hold(&self, ledger: &Ledger, let_go: bool) -> bool {
+        let begun = || ledger.is_midway() || (let_go && !ledger.is_tunnel());
         let stopped = self.way == Way::Requests && !begun();
         if stopped {
             self.worker.keep(self.slot);
@@ -117,8 +117,8 @@ impl Pass<'_> {
                 } else {
                     ledger.requests(input, now)
                 };
-                if let Some(begin) = up.scripts {
-                    let sent = input.get(begin..up.send).unwrap_or_default();
+                if let Some(from) = up.scripts {
+                    let sent = input.get(from..up.send).unwrap_or_default();
                     ledger::texts(sent).for_each(|text| self.worker.learn(&text));
                 }
                 Verdict { clear: up.send, body: up.body, stop: up.cut.map(Stop::Cut) }
@@ -148,9 +148,4 @@ impl Pass<'_> {
         };
         count.add(bytes as u64);
     }
-}
-
-/// Whether the bytes of a session pass without being followed.
-pub(super) fn is_tunnel(ledger: &Ledger) -> bool {
-    ledger.may_move(Change::Planned) == Err(Why::Tunnel)
 }

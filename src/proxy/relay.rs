@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::flow::{Flow, Road};
 use super::ledger::{Change, Ledger, Why};
-use super::pass::{Fault, Pass, Stop, Way, is_tunnel};
+use super::pass::{Fault, Pass, Stop, Way};
 use super::worker::Seat;
 use super::{session, socket};
 use crate::election::Time;
@@ -88,7 +88,7 @@ enum End {
     Client,
     /// The master's connection broke.
     Master,
-    /// This hive stops, and the client is owed nothing.
+    /// This hive stops or a visitor goes home, and the client is owed nothing.
     Drained,
     /// It may not go on.
     Cut(Why),
@@ -175,10 +175,10 @@ impl Drop for Relay {
 impl Link {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if self.slot == NO_SLOT {
-            self.slot = self.seat.worker().enrol(cx.waker().clone());
+            self.slot = self.seat.worker().enrol(cx.waker().clone(), self.seat.is_visitor());
         }
         if self.seat.worker().shared().routes.stamp().generation() != self.generation {
-            return Poll::Ready(self.part(Parted::Outdated));
+            return Poll::Ready(self.outdated());
         }
         // Replies first: what a master said before it broke is delivered.
         if !self.down_done
@@ -228,7 +228,7 @@ impl Link {
             }
             Err(Fault::Source) => Some(End::Master),
             Err(Fault::Sink) => Some(End::Client),
-            Err(Fault::Outdated) => Some(self.part(Parted::Outdated)),
+            Err(Fault::Outdated) => Some(self.outdated()),
             Err(Fault::Stop(Stop::Cut(why))) => Some(End::Cut(why)),
             Err(Fault::Stop(Stop::Undone)) => Some(self.undone()),
         }
@@ -241,7 +241,7 @@ impl Link {
             // It may have said something before; the end of that ends the session.
             Err(Fault::Sink) if !self.down_done => self.up = Flow::default(),
             Err(Fault::Sink) => return Some(End::Master),
-            Err(Fault::Outdated) => return Some(self.part(Parted::Outdated)),
+            Err(Fault::Outdated) => return Some(self.outdated()),
             Err(Fault::Stop(Stop::Cut(why))) => return Some(End::Cut(why)),
             Err(Fault::Stop(Stop::Undone)) => return Some(self.part(Parted::Undone)),
         }
@@ -270,9 +270,12 @@ impl Link {
             && self.seat.worker().shared().settings.move_sessions
     }
 
-    /// Whether this hive stops and nothing is asked of the master, nor waited for.
+    /// Whether this hive stops, or a visitor is sent home, and nothing is asked of the master, nor
+    /// waited for.
     fn is_drained(&self) -> bool {
-        self.seat.worker().is_draining()
+        let worker = self.seat.worker();
+        let sent_home = || self.seat.is_visitor() && worker.is_sent_home(self.slot);
+        (worker.is_draining() || sent_home())
             && self.up.is_empty()
             && self.stuck().is_none()
             && match self.ledger.may_move(Change::Planned) {
@@ -284,24 +287,50 @@ impl Link {
 
     /// What cannot be taken along to another master.
     fn stuck(&self) -> Option<Why> {
-        if is_tunnel(&self.ledger) {
-            Some(Why::Tunnel)
-        } else if self.up.is_committed() || self.up_done || self.down_done {
-            Some(Why::HalfRequest)
+        let why = if self.up.is_committed() || self.up_done || self.down_done {
+            Why::HalfRequest
+        } else if !self.down.is_empty() {
+            Why::Outstanding
         } else {
-            (!self.down.is_empty()).then_some(Why::Outstanding)
-        }
+            return None;
+        };
+        // The ledger may know better.
+        Some(self.ledger.may_move(Change::Planned).err().unwrap_or(why))
     }
 
     fn part(&self, parted: Parted) -> End {
         self.stuck().map_or(End::Part(parted), End::Cut)
     }
 
+    /// The route leads elsewhere. What the old master said to a blocked client in a planned change,
+    /// that it has done nothing, may be here without having been looked at.
+    fn outdated(&mut self) -> End {
+        let blocked = self.ledger.may_move(Change::Planned) == Err(Why::Blocked);
+        if blocked && !self.down.is_committed() && self.is_refused() {
+            return self.part(Parted::Undone);
+        }
+        self.part(Parted::Outdated)
+    }
+
+    fn is_refused(&mut self) -> bool {
+        let mut said = self.drop_down();
+        let mut buffer = self.seat.worker().buffer.borrow_mut();
+        let received = socket::recv_now(&self.master, &mut buffer).unwrap_or(0);
+        said.extend_from_slice(buffer.get(..received).unwrap_or_default());
+        let down = self.ledger.replies(&said, true);
+        down.undone && down.send == 0
+    }
+
     /// All that may be passed on has been; the refusal behind it is not for the client.
     fn undone(&mut self) -> End {
-        self.last_reply = self.last_reply.max(self.down.last());
-        self.down = Flow::default();
+        self.drop_down();
         self.part(Parted::Undone)
+    }
+
+    /// Nothing more of this master goes to the client. Returns what was read and not let go.
+    fn drop_down(&mut self) -> Vec<u8> {
+        self.last_reply = self.last_reply.max(self.down.last());
+        std::mem::take(&mut self.down).into_tail()
     }
 
     /// Tells the worker whether something is outstanding.
@@ -366,6 +395,6 @@ mod tests {
     /// A worker keeps one of these for every client: growth is paid ten thousand times.
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Relay>() <= 176, "{} bytes", size_of::<Relay>());
+        assert!(size_of::<Relay>() <= 352, "{} bytes", size_of::<Relay>());
     }
 }

@@ -30,6 +30,7 @@ pub(super) async fn serve(client: TcpStream, seat: Seat) {
             Looked::Changed => {}
             Looked::Gone => return,
             Looked::Over(end) => return leave(&client, &seat, end).await,
+            Looked::Elsewhere => return seat.hand_over(client),
             Looked::Master(upstream, generation) => {
                 let relay = Relay::new(seat, client, upstream, generation, waited.any());
                 tokio::task::spawn_local(relay);
@@ -49,6 +50,8 @@ pub(super) enum Looked {
     Gone,
     /// It is not served.
     Over(Leave),
+    /// There is no route for it here, but another proxy that takes it.
+    Elsewhere,
 }
 
 /// How a client is let go that has a right to know.
@@ -70,7 +73,9 @@ pub(super) async fn look(
     let now = view.borrow_and_update().clone();
     let current = &*now.current;
     let error = match &current.route {
-        Route::Refuse { reason } => return Looked::Over(Leave::TurnedAway(reason.clone())),
+        Route::Refuse { reason } if worker.shared().elsewhere.is_none() => {
+            return Looked::Over(Leave::TurnedAway(reason.clone()));
+        }
         Route::Forward { .. } if !worker.gate_is_open() => NoMaster::Unsure,
         Route::Forward { master, .. } if now.probe == 0 => {
             let generation = current.generation;
@@ -86,8 +91,11 @@ pub(super) async fn look(
         }
         Route::Forward { master, .. } => NoMaster::Silent(*master),
         Route::Held { master, .. } => NoMaster::Changing(*master, current.since),
-        Route::Hold => NoMaster::Unknown(current.since),
+        Route::Hold | Route::Refuse { .. } => NoMaster::Unknown(current.since),
     };
+    if worker.shared().elsewhere.is_some() {
+        return Looked::Elsewhere;
+    }
     if worker.is_draining() {
         return Looked::Over(Leave::Drained);
     }

@@ -125,6 +125,16 @@ pub(super) fn is_retry(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
+    /// A side that vanishes is noticed, whether it has something to acknowledge or not.
+    #[cfg(target_os = "linux")]
+    fn assert_tuned(socket: SockRef<'_>) {
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_EVERY);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+    }
+
     /// The options are set on the listener only: a system that does not hand them on would leave
     /// clients without them.
     #[cfg(target_os = "linux")]
@@ -134,11 +144,22 @@ mod tests {
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         listener.set_nonblocking(false).unwrap();
         let (accepted, _) = listener.accept().unwrap();
-        let accepted = SockRef::from(&accepted);
-        assert!(accepted.tcp_nodelay().unwrap());
-        assert!(accepted.keepalive().unwrap());
-        assert_eq!(accepted.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
-        assert_eq!(accepted.tcp_keepalive_interval().unwrap(), KEEPALIVE_EVERY);
-        assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        assert_tuned(SockRef::from(&accepted));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn connections_to_a_master_have_the_options_too() {
+        let master = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = master.local_addr().unwrap();
+        let stream = connect(RedisAddr::new(addr.ip(), addr.port())).await.unwrap();
+        assert_tuned(SockRef::from(&stream));
+    }
+
+    /// Keepalive alone finds a vanished idle peer before the user timeout could.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_idle_side_that_vanished_is_asked_more_than_once() {
+        assert!(KEEPALIVE_AFTER + KEEPALIVE_EVERY * 2 <= USER_TIMEOUT);
     }
 }

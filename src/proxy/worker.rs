@@ -1,5 +1,10 @@
 //! A worker: one thread, one runtime, and all that its sessions share.
 
+mod hold;
+mod probe;
+mod relays;
+mod seat;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
@@ -12,32 +17,27 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::{self, LocalOptions};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 
 use super::desk::{Desk, Job, Shared, Tally};
 use super::ledger::Why;
 use super::route::Current;
+use super::session;
 use super::splice::Pipes;
-use super::{session, socket};
-use crate::election::{RedisAddr, Route, Time};
+use crate::election::{Route, Time};
+use hold::Replies;
+use probe::Probes;
+use relays::Relays;
+use seat::Door;
+pub(super) use seat::Seat;
 
 /// Bytes moved with one receive and one send.
 const BUFFER: usize = 64 * 1024;
 /// Connections to a master that a worker opens at one time: a whole held crowd at once would
 /// overflow the master's queue and be dropped by its kernel.
 const CONNECTING: usize = 32;
-/// First and longest wait between two questions whether a master takes connections again.
-const PROBE_FIRST: Duration = Duration::from_millis(50);
-const PROBE_LONGEST: Duration = Duration::from_millis(500);
 /// How often half-closed sessions are asked whether anything moves.
 const SWEEP: Duration = Duration::from_secs(10);
-/// A held route is confirmed after this also when replies are still out: clients wait meanwhile, and
-/// who asks something slower than this may as well be cut (ELECTION 6.2).
-const SETTLING: Duration = Duration::from_millis(50);
-/// Relays woken at one time when a generation is over. Ten thousand at once would keep those that
-/// have something to send waiting until all the others have let go of their old master.
-const BATCH: usize = 32;
-
 /// Starts the thread of worker `index`.
 ///
 /// # Errors
@@ -89,9 +89,19 @@ async fn run(shared: Arc<Shared>, index: usize, mut inbox: mpsc::UnboundedReceiv
             }
         }
     });
+    let [own, visitors] = [false, true].map(|visitors| {
+        let worker = worker.clone();
+        Rc::new(Door { worker, visitors })
+    });
     tokio::task::spawn_local(async move {
         while let Some(job) = inbox.recv().await {
-            worker.take(job);
+            match job {
+                Job::Serve { client, visitor } => {
+                    let door = if visitor { &visitors } else { &own };
+                    door.admit(client);
+                }
+                Job::TurnAway(client) => worker.turn_away(client),
+            }
         }
     });
     stop.cancelled().await;
@@ -111,23 +121,10 @@ pub(super) struct Worker {
     /// A client without a master waits for the gate.
     gate_awaited: Cell<bool>,
     sweeps: Cell<u32>,
-    probes: Cell<u32>,
-    /// The generation whose master is being asked whether it still takes connections.
-    doubted: Cell<Option<u64>>,
-    /// Relays that are not settled.
-    busy: Cell<usize>,
-    /// A held route that is to be confirmed when none is busy any more.
-    settling: Cell<Option<Settling>>,
+    probes: Probes,
+    replies: Replies,
     /// Sessions end at their next boundary.
     draining: Cell<bool>,
-}
-
-#[derive(Clone, Copy)]
-struct Settling {
-    /// What to confirm it with.
-    count: u64,
-    /// When it is confirmed in any case.
-    until: Instant,
 }
 
 /// What a session without a master goes by.
@@ -137,26 +134,6 @@ pub(super) struct View {
     pub(super) current: Arc<Current>,
     /// The number of the probe at work while the master takes no connections, else 0.
     pub(super) probe: u32,
-}
-
-/// The running relays of a worker, by slot.
-#[derive(Default)]
-struct Relays {
-    slots: Vec<Option<Slot>>,
-    free: Vec<u32>,
-    /// Slots that wait for the gate.
-    stalled: Vec<u32>,
-    /// Slots whose requests wait for the end of a held route.
-    kept: Vec<u32>,
-    /// The next slot to be woken, while not all are that have to be.
-    waking: Option<usize>,
-}
-
-struct Slot {
-    waker: Waker,
-    stalled: bool,
-    kept: bool,
-    half_closed: bool,
 }
 
 impl Worker {
@@ -172,10 +149,8 @@ impl Worker {
             relays: RefCell::default(),
             gate_awaited: Cell::new(false),
             sweeps: Cell::new(0),
-            probes: Cell::new(0),
-            doubted: Cell::new(None),
-            busy: Cell::new(0),
-            settling: Cell::new(None),
+            probes: Probes::default(),
+            replies: Replies::default(),
             draining: Cell::new(false),
         }
     }
@@ -210,64 +185,6 @@ impl Worker {
         stamp.generation() == generation && !stamp.is_held() && self.shared.gate.is_open()
     }
 
-    /// The master of `generation` did not take a connection: everybody waits for one probe
-    /// instead of trying alone.
-    pub(super) fn master_is_silent(self: &Rc<Worker>, generation: u64, master: RedisAddr) {
-        let view = self.view.borrow().clone();
-        if view.current.generation != generation || view.probe != 0 {
-            return;
-        }
-        let probe = self.probes.get().checked_add(1).unwrap_or(1);
-        self.probes.set(probe);
-        self.view.send_modify(|view| view.probe = probe);
-        tokio::task::spawn_local(self.clone().probe(probe, master));
-    }
-
-    /// The master of `generation` closed a connection. Finds out whether it still takes any; if
-    /// not, everybody waits as in [`Worker::master_is_silent`].
-    pub(super) fn doubt(self: &Rc<Worker>, generation: u64, master: RedisAddr) {
-        if self.doubted.replace(Some(generation)) == Some(generation) {
-            return;
-        }
-        let worker = self.clone();
-        tokio::task::spawn_local(async move {
-            if socket::connect(master).await.is_err() {
-                worker.master_is_silent(generation, master);
-            }
-            worker.doubted.set(None);
-        });
-    }
-
-    async fn probe(self: Rc<Worker>, probe: u32, master: RedisAddr) {
-        let mut wait = PROBE_FIRST;
-        loop {
-            tokio::time::sleep(wait).await;
-            wait = (wait * 3 / 2).min(PROBE_LONGEST);
-            if self.view.borrow().probe != probe {
-                return;
-            }
-            if socket::connect(master).await.is_ok() {
-                self.view.send_if_modified(|view| {
-                    let mine = view.probe == probe;
-                    if mine {
-                        view.probe = 0;
-                    }
-                    mine
-                });
-                return;
-            }
-        }
-    }
-
-    /// One more relay, or one less, is not settled.
-    pub(super) fn count_busy(&self, more: bool) {
-        let busy = self.busy.get();
-        self.busy.set(if more { busy + 1 } else { busy.saturating_sub(1) });
-        if self.busy.get() == 0 {
-            self.settled();
-        }
-    }
-
     /// The bell: a new route, a touch, the beginning of the drain, or several of them.
     fn attend(&self) {
         let (count, current) = self.shared.routes.newest();
@@ -276,25 +193,24 @@ impl Worker {
         let held = matches!(current.route, Route::Held { .. });
         // From here on every relay of an older generation finds itself outdated before it writes,
         // and where the newest route is held none passes on a new request.
-        if held && !cut && self.busy.get() > 0 {
-            self.settle(count);
-        } else {
-            self.settling.set(None);
-            self.shared.routes.confirm(self.index, count);
-        }
+        self.confirm(count, held && !cut);
         if !Arc::ptr_eq(&old, &current) {
             if cut || !held {
                 self.relays.borrow_mut().wake_kept();
             }
             self.view.send_replace(View { current, probe: 0 });
             if cut {
-                self.relays.borrow_mut().waking = Some(0);
+                self.relays.borrow_mut().begin_waking();
             }
+        }
+        match self.desk().send_home.swap(0, Ordering::SeqCst) {
+            0 => {}
+            one_in => self.relays.borrow_mut().send_home(one_in),
         }
         self.unstall();
         if self.shared.draining.load(Ordering::SeqCst) && !self.draining.replace(true) {
             self.view.send_modify(|_| {});
-            self.relays.borrow_mut().waking = Some(0);
+            self.relays.borrow_mut().begin_waking();
         }
     }
 
@@ -303,34 +219,8 @@ impl Worker {
         self.draining.get()
     }
 
-    /// Confirms the held route with this count when its replies are out.
-    fn settle(&self, count: u64) {
-        // Those before it are no more.
-        self.shared.routes.confirm(self.index, count - 1);
-        let until = match self.settling.get() {
-            Some(settling) => settling.until,
-            None => Instant::now() + SETTLING,
-        };
-        self.settling.set(Some(Settling { count, until }));
-    }
-
-    /// Confirms the held route that waits for it.
-    fn settled(&self) {
-        if let Some(settling) = self.settling.take() {
-            self.shared.routes.confirm(self.index, settling.count);
-        }
-    }
-
-    /// Returns when a held route is to be confirmed in any case.
-    async fn overdue(&self) {
-        match self.settling.get() {
-            Some(settling) => tokio::time::sleep_until(settling.until).await,
-            None => std::future::pending().await,
-        }
-    }
-
     fn is_waking(&self) -> bool {
-        self.relays.borrow().waking.is_some()
+        self.relays.borrow().is_waking()
     }
 
     fn wake_some(&self) {
@@ -340,7 +230,7 @@ impl Worker {
     /// Wakes who waits for the gate, if it is open.
     fn unstall(&self) {
         let mut relays = self.relays.borrow_mut();
-        if relays.stalled.is_empty() && !self.gate_awaited.get() {
+        if !relays.is_stalled() && !self.gate_awaited.get() {
             return;
         }
         if !self.shared.gate.is_open() {
@@ -349,12 +239,7 @@ impl Worker {
                 return;
             }
         }
-        for slot in std::mem::take(&mut relays.stalled) {
-            if let Some(slot) = relays.get(slot) {
-                slot.stalled = false;
-                slot.waker.wake_by_ref();
-            }
-        }
+        relays.wake_stalled();
         if self.gate_awaited.take() {
             // Nothing in it has changed, but who follows it looks again.
             self.view.send_modify(|_| {});
@@ -378,29 +263,24 @@ impl Worker {
     /// Makes the requests of the relay in `slot` wait for the end of a held route. No wake-up is
     /// lost: the bell of the route that ends it rings after this thread has seen it held.
     pub(super) fn keep(&self, slot: u32) {
-        let mut relays = self.relays.borrow_mut();
-        if relays.get(slot).is_some_and(|slot| !std::mem::replace(&mut slot.kept, true)) {
-            relays.kept.push(slot);
-        }
+        self.relays.borrow_mut().keep(slot);
     }
 
     /// Whether a relay waits for the gate: then nobody needs to read what it could not pass on.
     pub(super) fn is_stalled(&self) -> bool {
-        !self.relays.borrow().stalled.is_empty()
+        self.relays.borrow().is_stalled()
     }
 
     /// Makes the relay in `slot` wait for the gate, unless it has opened meanwhile: then the time.
     pub(super) fn stall(&self, slot: u32) -> Option<Time> {
         let mut relays = self.relays.borrow_mut();
-        if relays.stalled.is_empty() {
+        if !relays.is_stalled() {
             self.desk().mark_stalled();
             if let Some(now) = self.shared.gate.reading() {
                 return Some(now);
             }
         }
-        if relays.get(slot).is_some_and(|slot| !std::mem::replace(&mut slot.stalled, true)) {
-            relays.stalled.push(slot);
-        }
+        relays.stall(slot);
         None
     }
 
@@ -410,37 +290,26 @@ impl Worker {
     }
 
     /// A slot for a relay that is to be woken when the route changes.
-    pub(super) fn enrol(&self, waker: Waker) -> u32 {
-        let mut relays = self.relays.borrow_mut();
-        let slot = Some(Slot { waker, stalled: false, kept: false, half_closed: false });
-        if let Some(index) = relays.free.pop() {
-            relays.slots[index as usize] = slot;
-            return index;
-        }
-        relays.slots.push(slot);
-        (relays.slots.len() - 1) as u32
+    pub(super) fn enrol(&self, waker: Waker, visitor: bool) -> u32 {
+        self.tally().attached.add(1);
+        self.relays.borrow_mut().enrol(waker, visitor)
     }
 
     /// Gives the slot back.
     pub(super) fn leave(&self, slot: u32) {
-        let mut relays = self.relays.borrow_mut();
-        let old = relays.slots.get_mut(slot as usize).and_then(Option::take);
-        if let Some(old) = old {
-            relays.free.push(slot);
-            if old.stalled {
-                relays.stalled.retain(|&other| other != slot);
-            }
-            if old.kept {
-                relays.kept.retain(|&other| other != slot);
-            }
+        if self.relays.borrow_mut().leave(slot) {
+            self.tally().attached.take_one();
         }
     }
 
     /// The relay in `slot` moves bytes in one direction only: it takes part in sweeps.
     pub(super) fn half_closed(&self, slot: u32) {
-        if let Some(slot) = self.relays.borrow_mut().get(slot) {
-            slot.half_closed = true;
-        }
+        self.relays.borrow_mut().half_closed(slot);
+    }
+
+    /// Whether the relay in `slot` is a visitor's that is to end with its last reply.
+    pub(super) fn is_sent_home(&self, slot: u32) -> bool {
+        self.relays.borrow().is_sent_home(slot)
     }
 
     /// How often half-closed relays have been woken to look at themselves.
@@ -451,73 +320,21 @@ impl Worker {
     fn sweep(&self) {
         self.pipes.borrow_mut().forgive();
         self.sweeps.set(self.sweeps.get().wrapping_add(1));
-        let relays = self.relays.borrow();
-        let half = relays.slots.iter().flatten().filter(|slot| slot.half_closed);
-        half.for_each(|slot| slot.waker.wake_by_ref());
+        self.relays.borrow().wake_half_closed();
     }
 
-    fn take(self: &Rc<Worker>, job: Job) {
-        match job {
-            Job::Serve(stream) => {
-                let seat = Seat(self.clone());
-                if let Ok(stream) = TcpStream::from_std(stream) {
-                    tokio::task::spawn_local(session::serve(stream, seat));
-                }
+    fn turn_away(self: &Rc<Worker>, client: std::net::TcpStream) {
+        let worker = self.clone();
+        tokio::task::spawn_local(async move {
+            if let Ok(client) = TcpStream::from_std(client) {
+                session::too_many(client, &worker).await;
             }
-            Job::TurnAway(stream) => {
-                let worker = self.clone();
-                tokio::task::spawn_local(async move {
-                    if let Ok(stream) = TcpStream::from_std(stream) {
-                        session::too_many(stream, &worker).await;
-                    }
-                    worker.shared.tally.turned_away.fetch_sub(1, Ordering::Relaxed);
-                });
-            }
-        }
+            worker.shared.tally.turned_away.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 
     fn desk(&self) -> &Desk {
         // The index comes from the enumeration of these desks.
         &self.shared.desks[self.index]
-    }
-}
-
-impl Relays {
-    /// Wakes the next ones of all.
-    fn wake_some(&mut self) {
-        let Some(from) = self.waking else { return };
-        let rest = self.slots.get(from..).unwrap_or_default();
-        rest.iter().take(BATCH).flatten().for_each(|slot| slot.waker.wake_by_ref());
-        self.waking = (rest.len() > BATCH).then_some(from + BATCH);
-    }
-
-    /// Lets requests go on.
-    fn wake_kept(&mut self) {
-        for slot in std::mem::take(&mut self.kept) {
-            if let Some(slot) = self.get(slot) {
-                slot.kept = false;
-                slot.waker.wake_by_ref();
-            }
-        }
-    }
-
-    fn get(&mut self, slot: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(slot as usize)?.as_mut()
-    }
-}
-
-/// The place of one client at a worker, counted as long as it is kept.
-pub(super) struct Seat(Rc<Worker>);
-
-impl Seat {
-    pub(super) fn worker(&self) -> &Rc<Worker> {
-        &self.0
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.desk().load.fetch_sub(1, Ordering::Relaxed);
-        self.0.shared.tally.clients.fetch_sub(1, Ordering::Relaxed);
     }
 }

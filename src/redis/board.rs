@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::settings::Facts;
+use super::settings::{Crowd, Facts};
 
 /// Sentences kept of one kind: the newest ones.
 const SENTENCES: usize = 32;
@@ -32,6 +32,7 @@ impl Board {
             let old = self.0.borrow();
             facts.problems.clone_from(&old.problems);
             facts.rescued.clone_from(&old.rescued);
+            (facts.crowd, facts.master_crowd) = (old.crowd, old.master_crowd);
         }
         self.0.send_replace(facts);
     }
@@ -40,6 +41,15 @@ impl Board {
     pub fn count(&self, changes: u64) {
         self.0.send_if_modified(|facts| {
             facts.changes = changes;
+            false
+        });
+    }
+
+    /// Takes the newest figures of the local Redis, or of the watched master, which wakes nobody.
+    pub fn crowd(&self, crowd: Option<Crowd>, local: bool) {
+        self.0.send_if_modified(|facts| {
+            let place = if local { &mut facts.crowd } else { &mut facts.master_crowd };
+            *place = crowd;
             false
         });
     }

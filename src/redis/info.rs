@@ -38,8 +38,19 @@ pub struct Info {
     pub used_memory: u64,
     /// `maxmemory`, bytes; 0: no limit.
     pub maxmemory: u64,
+    /// Its connections, where it states them.
+    pub clients: Option<Clients>,
     /// The replicas that announced a port, at most 64 of them.
     pub attached: Vec<Attached>,
+}
+
+/// The connections of a Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clients {
+    /// `connected_clients`, which leaves replicas out.
+    pub connected: u64,
+    /// `maxclients`: with so many connections, replicas included, it takes no more.
+    pub max: u64,
 }
 
 /// A replica as its master lists it.
@@ -125,6 +136,7 @@ impl Info {
             changes: fields.told("rdb_changes_since_last_save")?,
             used_memory: fields.told("used_memory")?,
             maxmemory: fields.told("maxmemory")?,
+            clients: fields.clients(),
             attached: fields.attached(),
         })
     }
@@ -197,6 +209,11 @@ impl<'a> Fields<'a> {
         };
         let lines = self.pairs().filter(|(field, _)| numbered(field, "slave"));
         lines.filter_map(|(_, value)| read(value.trim_end())).take(ATTACHED).collect()
+    }
+
+    fn clients(&self) -> Option<Clients> {
+        let number = |name| self.find(name)?.parse().ok();
+        Some(Clients { connected: number("connected_clients")?, max: number("maxclients")? })
     }
 
     /// Adds up `dbN:keys=K,…`; no such line means no keys.
@@ -327,6 +344,16 @@ mod tests {
         let read: Vec<_> =
             attached.iter().map(|it| (it.name.as_str(), it.online, it.acknowledged)).collect();
         assert_eq!(read, [("10.0.0.2:6379", true, 17), ("10.0.0.4:6379", false, 0)]);
+    }
+
+    #[test]
+    fn connections_are_told_or_unknown() {
+        assert_eq!(Info::parse(REPLICA).expect("readable").clients, None);
+        let text = with("connected_clients", "12") + "maxclients:10000\r\n";
+        let clients = Info::parse(&text).expect("readable").clients;
+        assert_eq!(clients, Some(Clients { connected: 12, max: 10_000 }));
+        let text = with("connected_clients", "many") + "maxclients:10000\r\n";
+        assert_eq!(Info::parse(&text).expect("readable").clients, None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::contact::{BoxFuture, Contact, ask, contact, view_of};
 use super::info::Info;
 use super::rescue::Saving;
 use super::resync::Resync;
-use super::settings::MISCONF;
+use super::settings::{Crowd, MISCONF};
 use super::shelf::Shelf;
 use super::wishes::MinReplicas;
 use crate::election::{Input, OrderError, Passport, RedisAddr, RedisOrder, RedisView, RunId};
@@ -295,6 +295,12 @@ impl Keeper {
         let run = info.passport.run_id;
         self.run = Some(run);
         self.passport = Some(info.passport);
+        let crowd = info.clients.map(|clients| Crowd {
+            run_id: run,
+            clients,
+            at: Instant::now().into_std(),
+        });
+        self.board.crowd(crowd, matches!(self.charge, Charge::Local(_)));
         let Charge::Local(local) = &mut self.charge else { return true };
         if self.met == Some(run) {
             self.board.count(info.changes);

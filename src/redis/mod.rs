@@ -33,8 +33,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use connection::Endpoint;
-pub use info::{Attached, Info, InfoError, OLDEST};
-pub use settings::{BootFence, Facts};
+pub use info::{Attached, Clients, Info, InfoError, OLDEST};
+pub use settings::{BootFence, Crowd, Facts};
 
 use crate::election::{Input, Master, NodeId, OrderError, RedisAddr, RedisOrder, RunId, Target};
 use board::Board;

@@ -1,12 +1,12 @@
 //! Looks at a Redis on the first contact with a run of it: which settings it has, which of them are
 //! put right, and which flags it should have been started with.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::connection::{Answer, Dialer, Link, short};
-use super::info::Info;
+use super::info::{Clients, Info};
 use crate::election::{RedisRole, RunId, Version};
 
 /// A Redis that runs no longer than this still shows how it was started.
@@ -56,8 +56,23 @@ pub struct Facts {
     /// `rdb_changes_since_last_save` of the newest `INFO`. Who waits for a change of these facts is
     /// not woken by this one.
     pub changes: u64,
+    /// The connections of the local Redis at the newest `INFO`; a change wakes nobody either.
+    pub crowd: Option<Crowd>,
+    /// The same of the watched master.
+    pub master_crowd: Option<Crowd>,
     /// The files to which copies were saved before they were given up; the newest ones.
     pub rescued: Vec<String>,
+}
+
+/// How many connections a run of a Redis has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// Which run.
+    pub run_id: RunId,
+    /// What it said.
+    pub clients: Clients,
+    /// When that was read.
+    pub at: Instant,
 }
 
 /// Whether a Redis was started with the boot fence (`--replicaof 127.0.0.1 1`).

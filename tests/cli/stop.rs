@@ -15,14 +15,28 @@ pub struct Alone {
 impl Alone {
     /// Leads when this returns.
     pub async fn start(flags: &[&str]) -> Alone {
+        let program = tokio::process::Command::new(env!("CARGO_BIN_EXE_redis-hive"));
+        Alone::launch(program, flags).await
+    }
+
+    /// The same, with a limit on open files as `ulimit` takes it.
+    async fn limited(ulimit: &str, flags: &[&str]) -> Alone {
+        let mut shell = tokio::process::Command::new("sh");
+        shell.args(["-c", &format!("ulimit {ulimit}; exec \"$0\" \"$@\"")]);
+        shell.arg(env!("CARGO_BIN_EXE_redis-hive"));
+        Alone::launch(shell, flags).await
+    }
+
+    async fn launch(mut program: tokio::process::Command, flags: &[&str]) -> Alone {
         let redis = Redis::start(&BOOT_FENCE).await;
         let [peer, proxy, http]: [u16; 3] = free_ports();
         let log = redis.dir.join("hive.log");
-        let hive = tokio::process::Command::new(env!("CARGO_BIN_EXE_redis-hive"))
+        let hive = program
             .args(["run", "--bind=127.0.0.1", "--advertise=127.0.0.1", "--log-format=text"])
             .args(["--bootstrap-timeout=1s", "--redis", &redis.addr])
             .args([format!("--peer=127.0.0.1:{peer}"), format!("--peer-port={peer}")])
             .args([format!("--proxy-port={proxy}"), format!("--http-port={http}")])
+            .arg("--read-port=0")
             .args(flags)
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).expect("a log"))
@@ -148,4 +162,26 @@ async fn a_hive_is_paused_and_resumed_and_has_nobody_to_switch_to() {
     let status: Status = serde_json::from_str(&alone.status().await).expect("a status");
     let kinds: Vec<&str> = status.transitions.iter().map(|it| it.kind.as_str()).collect();
     assert_eq!(kinds, ["leads", "paused", "resumed"]);
+}
+
+/// Clients must not take the files that the hive needs: it takes as many as it may, and counts.
+#[tokio::test]
+async fn the_limit_on_open_files_is_raised_and_kept_to() {
+    let limits = |alone: &Alone| {
+        let pid = alone.hive.id().expect("it runs");
+        let text = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("limits");
+        let line = text.lines().find(|line| line.starts_with("Max open files")).expect("a line");
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        (words[3].clone(), words[4].clone())
+    };
+    let alone = Alone::limited("-S -n 256", &["--max-clients=10"]).await;
+    let (soft, hard) = limits(&alone);
+    assert_eq!(soft, hard);
+    assert!(!alone.told().contains("open files"), "{}", alone.told());
+
+    let alone = Alone::limited("-n 256", &["--max-clients=100"]).await;
+    assert_eq!(limits(&alone), ("256".to_owned(), "256".to_owned()));
+    let told = "only 64 of --max-clients 100 fit into 256 open files (ulimit -n)";
+    assert!(alone.told().contains(told), "{}", alone.told());
+    assert_eq!(client(&alone.proxy, "SET key value\r\n").await, "+OK\r\n");
 }

@@ -14,6 +14,7 @@ async fn a_witness_is_ready_with_a_route_alone_and_passes_clients_on() {
         .args(["--redis=127.0.0.2:1", "--log-format=text"])
         .args([format!("--peer=127.0.0.1:{}", data.peer), format!("--peer-port={peer}")])
         .args([format!("--proxy-port={proxy}"), format!("--http-port={port}")])
+        .arg("--read-port=0")
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(&log).expect("a log"))
         .kill_on_drop(true)

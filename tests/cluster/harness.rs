@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use redis_hive::cli::dev::http;
 use redis_hive::cli::dev::nodes::{
-    Auth, HTTP_PORT, LocalHive, Options, PROXY_PORT, Part, REDIS_PORT, find_redis_server,
+    Auth, HTTP_PORT, LocalHive, Options, PROXY_PORT, Part, READ_PORT, REDIS_PORT, find_redis_server,
 };
 use serde_json::Value;
 
@@ -205,6 +205,11 @@ impl Hive {
     /// The write endpoint of a node.
     pub fn proxy(&self, host: u8) -> SocketAddr {
         SocketAddr::from((self.ip(host), PROXY_PORT))
+    }
+
+    /// The read endpoint of a node.
+    pub fn reads(&self, host: u8) -> SocketAddr {
+        SocketAddr::from((self.ip(host), READ_PORT))
     }
 
     /// The Redis of a node, past its sidecar.

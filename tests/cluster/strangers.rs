@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use redis_hive::cli::dev::nodes::{HTTP_PORT, PEER_PORT, PROXY_PORT};
+use redis_hive::cli::dev::nodes::{HTTP_PORT, PEER_PORT, PROXY_PORT, READ_PORT};
 
 use super::clients::{Writer, assert_kept_everywhere, missing};
 use super::harness::{Agreed, Hive, SOON, holds_for, http_code, wait_until};
@@ -81,7 +81,7 @@ fn ten_megabytes_of_random_bytes_on_every_port() {
     let before = hive.settle();
     let keys = super::clients::fill(&hive, 1, "kept", 100, 2);
     undisturbed(&mut hive, before, |hive| {
-        for port in [PROXY_PORT, PEER_PORT, HTTP_PORT] {
+        for port in [PROXY_PORT, READ_PORT, PEER_PORT, HTTP_PORT] {
             make_noise(SocketAddr::from((hive.ip(before.leader), port)));
         }
     });
@@ -122,7 +122,7 @@ fn a_thousand_connections_that_send_nothing() {
     let Some(mut hive) = Hive::of(3) else { return };
     raise_open_files();
     let before = hive.settle();
-    for port in [PROXY_PORT, PEER_PORT, HTTP_PORT] {
+    for port in [PROXY_PORT, READ_PORT, PEER_PORT, HTTP_PORT] {
         undisturbed(&mut hive, before, |hive| {
             let addr = SocketAddr::from((hive.ip(before.leader), port));
             let connect = |n| {

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use redis_hive::election::Keep;
+use redis_hive::proxy::ProxySettings;
+
 use crate::support::*;
 
 /// These words as a request.
@@ -100,8 +103,6 @@ pub enum Act {
     Nothing,
     /// Answers as usual after this time.
     Late(Duration),
-    /// Says this and closes.
-    Last(&'static str),
 }
 
 /// A master of our own, which ends with this value.
@@ -202,9 +203,6 @@ fn serve(
                 std::thread::sleep(by);
                 usual(&words, data)
             }
-            Some(Act::Last(text)) => {
-                return stream.write_all(text.as_bytes());
-            }
         };
         stream.write_all(answer.as_bytes())?;
     }
@@ -236,4 +234,32 @@ pub fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     let begun = Instant::now();
     let result = run();
     (result, begun.elapsed())
+}
+
+/// Everybody whose last reply has come already.
+pub fn planned(hive: &Hive) -> Keep {
+    Keep::Planned { before: hive.now() }
+}
+
+pub fn crash(hive: &Hive) -> Keep {
+    Keep::Crash { before: hive.now() }
+}
+
+/// A proxy with a master, and a client that was answered by it.
+pub fn served(master: &Fake) -> (Hive, Client) {
+    served_with(master, |_| {})
+}
+
+pub fn served_with(master: &Fake, change: impl FnOnce(&mut ProxySettings)) -> (Hive, Client) {
+    let hive = Hive::with(change);
+    hive.route(forward(1, master.server.addr));
+    hive.proxy.touch(Instant::now() + PATIENCE);
+    let client = answered(&hive);
+    (hive, client)
+}
+
+pub fn answered(hive: &Hive) -> Client {
+    let mut client = Client::new(hive.client());
+    assert_eq!(client.call(&["PING"]), "PONG");
+    client
 }

@@ -4,8 +4,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use redis_hive::election::Route;
 use redis_hive::proxy::{self, ProxySettings};
 
 use crate::support::*;
@@ -26,6 +28,31 @@ fn one_client_too_many_is_told_so() {
     ping(&hive.client());
     let counters = hive.proxy.counters();
     assert_eq!((counters.accepted_total, counters.refused_total), (5, 1));
+}
+
+/// A limit that changes: who is there already stays, and the lower one counts.
+#[test]
+fn another_limit_can_be_set_at_any_time() {
+    let server = Server::echo();
+    let hive = Hive::with(|settings| settings.max_clients = 3);
+    hive.route(forward(1, server.addr));
+    let clients = [hive.client(), hive.client()];
+    clients.iter().for_each(ping);
+    let too_many =
+        || assert_eq!(read_all(&hive.client()), "-ERR max number of clients reached\r\n");
+    hive.proxy.limit(Some(1));
+    too_many();
+    clients.iter().for_each(ping);
+    hive.proxy.limit(Some(10));
+    ping(&hive.client());
+    hive.wait_for("it has gone", |c| c.clients == 2);
+    hive.proxy.limit(None);
+    let third = hive.client();
+    ping(&third);
+    too_many();
+    assert_eq!(hive.proxy.counters().attached, 3);
+    drop((clients, third));
+    hive.wait_for("all are gone", |c| (c.clients, c.attached) == (0, 0));
 }
 
 /// Held ones count: they cost a connection too.
@@ -65,7 +92,7 @@ fn random_bytes_without_a_master_are_not_read_for_ever() {
             // Ends when the proxy closes, after an error that may be lost in the noise.
             assert!(Pattern::new(8).write(&noise, 1_000_000_000).is_err());
         });
-        hive.route(redis_hive::election::Route::Refuse { reason: "no".into() });
+        hive.route(Route::Refuse { reason: "no".into() });
         hive.wait_for("it is closed", |c| c.clients == 0);
     });
 }
@@ -131,22 +158,57 @@ fn the_end_cuts_everybody_and_leaves_the_port() {
     assert!(TcpStream::connect(hive.proxy.addresses()[0]).is_err());
 }
 
-/// A process of its own with few descriptors; killed with this value.
-struct Few(Child);
+/// A proxy in a process of its own with few descriptors; killed with this value.
+struct Few {
+    child: Child,
+    addr: SocketAddr,
+}
 
 impl Drop for Few {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 impl Few {
+    fn start() -> Few {
+        let mut child = Command::new("sh")
+            .args([
+                "-c",
+                "ulimit -n 64; exec \"$0\" --ignored --exact limits::child_with_few --nocapture",
+            ])
+            .arg(std::env::current_exe().unwrap())
+            .env("HIVE_TEST_CHILD", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = lines.find_map(|line| line.split("port=").nth(1)?.parse::<u16>().ok());
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port.expect("the child tells its port")));
+        Few { child, addr }
+    }
+
+    fn tell(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
     /// CPU time used, in clock ticks (usually 100 a second).
     fn ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
         fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+    }
+
+    /// Nothing comes in for half a second, and nearly no CPU is used meanwhile.
+    fn expect_rest(&self, client: &TcpStream) {
+        let (begun, before) = (Instant::now(), self.ticks());
+        client.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        assert!((&*client).read(&mut [0]).is_err(), "nobody is answered yet");
+        let (wall, ticks) = (begun.elapsed(), self.ticks() - before);
+        assert!(ticks < 15, "{ticks} ticks of CPU in {wall:?}: it spins");
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
     }
 }
 
@@ -154,53 +216,64 @@ impl Few {
 #[cfg(target_os = "linux")]
 #[test]
 fn out_of_descriptors_it_waits() {
-    let child = Command::new("sh")
-        .args([
-            "-c",
-            "ulimit -n 64; exec \"$0\" --ignored --exact limits::child_with_few --nocapture",
-        ])
-        .arg(std::env::current_exe().unwrap())
-        .env("HIVE_TEST_CHILD", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut few = Few(child);
-    let mut lines = BufReader::new(few.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let port = lines.find_map(|line| line.split("port=").nth(1)?.parse::<u16>().ok());
-    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port.expect("the child tells its port")));
-
-    let mut clients: Vec<_> = (0..100).map(|_| dial(addr)).collect();
+    let mut few = Few::start();
+    let mut clients: Vec<_> = (0..100).map(|_| dial(few.addr)).collect();
     // The last one is beyond the limit: the error it is to get in the end is all that it gets.
-    let (begun, before) = (Instant::now(), few.ticks());
-    let last = clients.last().unwrap();
-    last.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-    assert!((&*last).read(&mut [0]).is_err(), "nobody is answered yet");
-    let (wall, ticks) = (begun.elapsed(), few.ticks() - before);
-    assert!(ticks < 15, "{ticks} ticks of CPU in {wall:?}: it spins");
-
+    few.expect_rest(clients.last().unwrap());
     drop(clients.drain(..70));
-    few.0.stdin.take().unwrap().write_all(b"go on\n").unwrap();
+    few.tell("refuse");
     for client in &clients {
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
         assert_eq!(read_all(client), "-MASTERDOWN told to\r\n");
     }
 }
 
-/// The other side of [`out_of_descriptors_it_waits`]; does nothing by itself.
+/// Clients that are served do not notice the shortage, whoever else wants a descriptor: for a client
+/// or for its connection to the master. Who waits is served when there are some again.
+#[cfg(target_os = "linux")]
 #[test]
-#[ignore = "a part of another test"]
+fn out_of_descriptors_it_serves_whom_it_has() {
+    const ROUNDS: usize = 5;
+    let server = Server::echo();
+    let mut few = Few::start();
+    few.tell(&format!("forward {}", server.addr));
+    let served: Vec<_> = (0..10).map(|_| dial(few.addr)).collect();
+    served.iter().for_each(ping);
+    for round in 0..ROUNDS {
+        let mut crowd: Vec<_> = (0..60).map(|_| dial(few.addr)).collect();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let _end = Raise(&over);
+            scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    served.iter().for_each(ping);
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+            few.expect_rest(crowd.last().unwrap());
+        });
+        drop(crowd.drain(..55));
+        for client in &crowd {
+            ping(client);
+        }
+        assert!(server.accepted() >= 10 + 5 * (round + 1), "{} served", server.accepted());
+    }
+    served.iter().for_each(ping);
+}
+
+/// The other side of the tests above; does nothing by itself.
+#[test]
+#[ignore = "a part of other tests"]
 fn child_with_few() {
     if std::env::var_os("HIVE_TEST_CHILD").is_none() {
         return;
     }
     let hive = Hive::start();
     println!("\nport={}", hive.proxy.addresses()[0].port());
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).unwrap();
-    if line == "go on\n" {
-        hive.route(redis_hive::election::Route::Refuse { reason: "told to".into() });
-        // Ends with its input, or with the one who kills it.
-        hive.wait_for("all were told", |c| c.refused_total >= 30 && c.clients == 0);
+    // Ends with its input, or with the one who kills it.
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        match line.strip_prefix("forward ") {
+            Some(addr) => drop(hive.route(forward(1, addr.parse().unwrap()))),
+            None => drop(hive.route(Route::Refuse { reason: "told to".into() })),
+        }
     }
 }

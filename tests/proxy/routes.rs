@@ -93,14 +93,6 @@ fn the_request_of_a_held_client_that_closed_is_not_forwarded() {
     }
 }
 
-/// Room for four descriptors a client beside what other tests have open.
-fn crowd() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-    (soft.unwrap_or(1024_usize).saturating_sub(400) / 4).clamp(100, 2_000)
-}
-
 #[test]
 fn a_crowd_is_cut_at_once_and_served_by_the_new_master() {
     let served: Arc<AtomicUsize> = Arc::default();
@@ -112,7 +104,7 @@ fn a_crowd_is_cut_at_once_and_served_by_the_new_master() {
     let new = Server::echo();
     let hive = Hive::start();
     hive.route(forward(1, old.addr));
-    let clients: Vec<_> = (0..crowd()).map(|_| hive.client()).collect();
+    let clients: Vec<_> = (0..crowd(4)).map(|_| hive.client()).collect();
     clients.iter().for_each(ping);
     let took = hive.route(forward(2, new.addr));
     let begun = Instant::now();

@@ -289,11 +289,14 @@ fn transaction_subscription_monitor_tracking_or_no_replies(binary: &Path) {
         };
         row(&mut pair, words[0], &set, &nothing, columns);
     }
-    let mute = |_: &Pair, session: &mut Client| {
-        session.call(&["PING"]);
+    let mute = |pair: &Pair, session: &mut Client| {
         session.send(&["CLIENT", "REPLY", "OFF"]);
-        session.send(&["SET", "muted", "yes"]);
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        pair.hive.wait_for("it is passed on", |c| c.bytes_up > 0);
+        let key = pair.counters().bytes_up.to_string();
+        session.send(&["SET", "muted", &key]);
+        wait_until("it is done", || {
+            pair.master.ask(&["GET", "muted"]) == redis::Value::BulkString(key.clone().into())
+        });
     };
     row(&mut pair, "CLIENT REPLY OFF", &mute, &nothing, never(Why::Bound));
 }

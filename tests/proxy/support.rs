@@ -158,6 +158,15 @@ impl Pusher {
     }
 }
 
+/// How many clients there is room for, with so many descriptors each, beside what other tests have
+/// open.
+pub fn crowd(descriptors: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+    (soft.unwrap_or(1024_usize).saturating_sub(400) / descriptors).clamp(50, 2_000)
+}
+
 /// Raises the flag when it goes, also in a failure: the threads of the test end then.
 pub struct Raise<'a>(pub &'a AtomicBool);
 

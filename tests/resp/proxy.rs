@@ -4,5 +4,10 @@
 #[allow(dead_code, unused_imports)]
 mod resp;
 
+mod compare;
+mod random;
 mod replies;
 mod requests;
+mod server;
+mod simple;
+mod traffic;

@@ -105,6 +105,42 @@ fn what_is_no_reply_is_lost() {
     }
 }
 
+/// A line is passed on as it comes, but nothing that goes on for ever is taken for a reply.
+#[test]
+fn a_line_has_an_end() {
+    for length in [65535, 65536, 65537] {
+        for kind in ["+", "-", "(", ",", "*2\r\n+"] {
+            let line = format!("{kind}{}\r\n", "x".repeat(length));
+            for piece in [1, 1000, line.len()] {
+                let (found, end) = frames(line.as_bytes(), piece);
+                let goes_on = kind.len() == 1 && length <= 65536;
+                assert_eq!(found.len(), usize::from(goes_on), "{kind} of {length} by {piece}");
+                assert_eq!(end == Reply::Lost, length > 65536, "{kind} of {length} by {piece}");
+            }
+        }
+    }
+}
+
+/// However much is announced, nothing is set aside for it.
+#[test]
+fn announcements_are_followed_by_arithmetic() {
+    assert_copy_of_at_most::<Replies>(80);
+    let mut scanner = Replies::default();
+    assert_eq!(scanner.next(b"$9223372036854775807\r\n"), Reply::Part { body: (1 << 63) + 1 });
+    assert_eq!(scanner.skip(1 << 63), None);
+    let frame = Frame { kind: b'$', last: None };
+    assert_eq!(scanner.next(b"\n+"), Reply::Whole { end: 1, frame });
+
+    let nested = b"*9223372036854775807\r\n".repeat(2);
+    assert_eq!(frames(&nested, 7), (vec![], Reply::Part { body: 0 }));
+    let nested = b"*9223372036854775807\r\n".repeat(3);
+    assert_eq!(frames(&nested, 7), (vec![], Reply::Lost));
+}
+
+fn assert_copy_of_at_most<T: Copy>(bytes: usize) {
+    assert!(size_of::<T>() <= bytes, "{}", size_of::<T>());
+}
+
 #[test]
 fn what_went_by_unseen_is_not_in_the_lead() {
     let mut scanner = Replies::default();

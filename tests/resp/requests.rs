@@ -55,36 +55,78 @@ fn they_are_found_in_any_split() {
     }
 }
 
+/// Redis answers these with an error and closes.
+pub const REFUSED: &[&[u8]] = &[
+    b"*01\r\n",
+    b"*+1\r\n",
+    b"*\r\n",
+    b"*-\r\n",
+    b"*-0\r\n",
+    b"*1x\r\n",
+    b"*2147483648\r\n",
+    b"*9223372036854775808\r\n",
+    b"*1\r\n$-1\r\n",
+    b"*1\r\n$01\r\n",
+    b"*1\r\n:1\r\n",
+    b"*1\r\nPING\r\n",
+    b"*1\r\n$9223372036854775808\r\n",
+    b"get \"a\n",
+    b"get \"a\\\n",
+    b"get 'a b\n",
+];
+
+/// Some servers take these, but not all in the same way.
+const STRANGE: &[&[u8]] = &[
+    b"*1\rx$4\r\nPING\r\n",
+    b"*1\r\n$4\r\nPINGxx",
+    b"*1\r\n$4\r\nPING\r\r",
+    b"get 'a\\'\n",
+    b"get \"a\"b\n",
+    b"get \"a\"\x0bb\n",
+    b"get a\0\n",
+];
+
 #[test]
 fn what_redis_refuses_is_lost() {
-    let refused: &[&[u8]] = &[
-        b"*01\r\n",
-        b"*+1\r\n",
-        b"*\r\n",
-        b"*-\r\n",
-        b"*-0\r\n",
-        b"*1x",
-        b"*1\rx",
-        b"*2147483648\r\n",
-        b"*9223372036854775808\r\n",
-        b"*1\r\n$-1\r\n",
-        b"*1\r\n$01\r\n",
-        b"*1\r\n:1\r\n",
-        b"*1\r\nPING",
-        b"*1\r\n$9223372036854775808\r\n",
-        b"*1\r\n$4\r\nPINGx",
-        b"*1\r\n$4\r\nPING\rx",
-        b"get \"a\n",
-        b"get 'a\\'\n",
-        b"get \"a\"b",
-        b"get a\0",
-    ];
-    for request in refused {
+    for request in [REFUSED, STRANGE].concat() {
         for piece in 1..=request.len() {
             let text = request.escape_ascii();
             assert_eq!(ends(request, piece), (vec![], Request::Lost), "{text} by {piece}");
         }
     }
+}
+
+/// Redis's own limit for a line without an end.
+#[test]
+fn an_inline_request_has_an_end() {
+    for (length, found) in [(65535, 1), (65536, 1), (65537, 0)] {
+        let line = format!("{}\n", "x".repeat(length));
+        for piece in [1, 1000, line.len()] {
+            let (ends, end) = ends(line.as_bytes(), piece);
+            assert_eq!((ends.len(), end == Request::Lost), (found, found == 0), "{length}");
+        }
+    }
+}
+
+/// However much is announced, nothing is set aside for it.
+#[test]
+fn announcements_are_followed_by_arithmetic() {
+    assert_copy_of_at_most::<Requests>(24);
+    let mut scanner = Requests::default();
+    assert_eq!(scanner.next(b"*2147483647\r\n"), Request::Part { body: 0 });
+    let body = (1 << 63) + 1;
+    assert_eq!(scanner.next(b"$9223372036854775807\r\n"), Request::Part { body });
+    assert!(!scanner.skip(body));
+    assert_eq!(scanner.next(b"$1\r\nx\r\n"), Request::Part { body: 0 });
+
+    let mut scanner = Requests::default();
+    assert_eq!(scanner.next(b"*1\r\n$5\r\nab"), Request::Part { body: 5 });
+    assert!(!scanner.skip(4) && !scanner.between());
+    assert!(scanner.skip(1) && scanner.between());
+}
+
+fn assert_copy_of_at_most<T: Copy>(bytes: usize) {
+    assert!(size_of::<T>() <= bytes, "{}", size_of::<T>());
 }
 
 #[test]

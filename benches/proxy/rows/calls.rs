@@ -27,7 +27,8 @@ pub fn calls(scale: &Scale, system: &mut System) -> io::Result<Vec<Finding>> {
     fs::create_dir_all(&scale.out)?;
     let mut findings = Vec::new();
     for (name, connections, times, exchange) in loads {
-        let file = scale.out.join(format!("{}, {name}.calls", system.name));
+        let file = format!("{} {name}.calls", system.name).replace(", ", "-").replace(' ', "-");
+        let file = scale.out.join(file);
         let counted = count(system, connections, times, &exchange, &file)?;
         findings.extend(Sheet::of(format!("system calls: {name}")).add(&CALLS, counted).findings);
     }

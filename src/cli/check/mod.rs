@@ -262,12 +262,8 @@ fn quorum(config: &Config, listed: &[IpAddr]) -> Option<Finding> {
 
 /// Whether the listeners could be opened.
 async fn ports(config: &Config) -> Vec<Finding> {
-    let wanted = [
-        ("--peer-port", config.peer_port),
-        ("--proxy-port", config.proxy_port),
-        ("--http-port", config.http_port),
-    ];
-    let taken: Vec<(&str, u16, std::io::Error)> = wanted
+    let taken: Vec<(&str, u16, std::io::Error)> = config
+        .ports()
         .into_iter()
         .filter_map(|(flag, port)| Some((flag, port, open(config.bind, port).err()?)))
         .collect();

@@ -16,6 +16,8 @@ use super::process::Process;
 pub const REDIS_PORT: u16 = 6379;
 /// The write endpoint of every sidecar.
 pub const PROXY_PORT: u16 = 6380;
+/// The read endpoint of every sidecar.
+pub const READ_PORT: u16 = 6381;
 /// The peer protocol of every sidecar.
 pub const PEER_PORT: u16 = 6390;
 /// HTTP of every sidecar.
@@ -117,7 +119,7 @@ pub fn find_redis_server() -> Result<PathBuf, String> {
 ///
 /// Names the first that cannot.
 pub(super) fn free(ip: Ipv4Addr) -> io::Result<()> {
-    for port in [REDIS_PORT, PROXY_PORT, PEER_PORT, HTTP_PORT] {
+    for port in [REDIS_PORT, PROXY_PORT, READ_PORT, PEER_PORT, HTTP_PORT] {
         TcpListener::bind((ip, port)).map_err(|e| {
             io::Error::new(e.kind(), format!("port {port} of {ip} cannot be used: {e}"))
         })?;

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::dns::DnsServer;
 pub use super::launch::{
-    Auth, HTTP_PORT, Options, PEER_PORT, PROXY_PORT, REDIS_PORT, find_redis_server, sidecar_args,
+    Auth, HTTP_PORT, Options, PEER_PORT, PROXY_PORT, READ_PORT, REDIS_PORT, find_redis_server,
+    sidecar_args,
 };
 use super::launch::{Network, TempDir, free, launch_hive, launch_redis, private_dir};
 use super::process::Process;

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::control::{self, Command, Deed, Keys};
 use super::http;
-use super::nodes::{HTTP_PORT, LocalHive, Node, PROXY_PORT, Part, REDIS_PORT};
+use super::nodes::{HTTP_PORT, LocalHive, Node, PROXY_PORT, Part, READ_PORT, REDIS_PORT};
 use super::relay::{Endpoint, Targets};
 use super::view::{self, Row};
 
@@ -165,6 +165,7 @@ fn greeting(hive: &LocalHive, port: u16) -> Vec<String> {
         format!("  write endpoint  127.0.0.1:{port}   try: redis-cli -p {port} SET key value"),
         format!("  read endpoint   127.0.0.1:{}   try: redis-cli -p {0} GET key", port + 1),
         format!("  every hive takes writes too: {}", list(PROXY_PORT)),
+        format!("  and passes on reads: {}", list(READ_PORT)),
         format!("  every hive tells its status: {}", list(HTTP_PORT)),
     ];
     if let Some(first) = nodes.first() {

@@ -86,7 +86,8 @@ pub(super) enum Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Up {
     /// So many bytes of the input may be sent on now: whole requests, and the beginning of one too
-    /// large to wait for. The rest is given again in front of what comes next.
+    /// large to wait for. The rest is given again in front of what comes next: up to 1 MiB where it
+    /// is the beginning of a request whose words matter, else less than 64 KiB.
     pub(super) send: usize,
     /// Behind them come so many bytes of one bulk string that need not be looked at: after the
     /// input is sent whole they may be spliced, and [`Ledger::skip_request`] told.
@@ -213,6 +214,11 @@ impl Ledger {
         self.account.half || self.account.begun.is_any()
     }
 
+    /// Whether nothing is followed: there are no requests to stop between.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.account.tunnel.is_some()
+    }
+
     /// Whether this session can go on with another master.
     ///
     /// # Errors
@@ -250,56 +256,67 @@ impl Ledger {
 
     /// Takes whole requests, and what need not be waited for, until `ends`.
     fn pass(&mut self, input: &[u8], now: u64, ends: impl Fn(&Ledger) -> bool) -> Up {
-        let (mut seen, mut send) = (self.seen, 0);
         let mut up = Up { send: 0, body: 0, cut: None, scripts: None };
-        while self.account.tunnel.is_none() && !ends(self) {
-            if input.get(send) == Some(&TLS) && !self.account.half {
-                self.account.lose(Why::Tunnel);
-                break;
-            }
-            match self.up.next(input.get(seen..).unwrap_or_default()) {
-                Request::Whole { end } => {
-                    seen += end;
-                    let request = &input[send..seen];
-                    if self.account.half {
-                        self.account.half = false;
-                    } else {
-                        match self.account.request(request, now) {
-                            Ok(false) => {}
-                            Ok(true) => up.scripts = up.scripts.or(Some(send)),
-                            Err(why) => {
-                                up.cut = Some(why);
-                                break;
-                            }
-                        }
-                    }
-                    send = seen;
-                }
-                Request::Part { body } => {
-                    seen = input.len();
-                    let part = &input[send..];
-                    if self.account.half
-                        || (!part.is_empty() && !self.account.waits_for(part, body))
-                    {
-                        self.account.half = true;
-                        (send, up.body) = (input.len(), body);
-                    }
+        debug_assert!(self.seen <= input.len(), "what was not sent is given again");
+        let mut seen = self.seen.min(input.len());
+        while seen < input.len() && self.account.tunnel.is_none() && !ends(self) {
+            let taken = match self.up.next(&input[seen..]) {
+                _ if input[up.send] == TLS && !self.account.half => {
+                    self.account.lose(Why::Tunnel);
                     break;
                 }
-                Request::Lost => self.account.lose(Why::Tunnel),
+                Request::Whole { end } => {
+                    seen += end;
+                    self.whole(&input[up.send..seen], now).map(Some)
+                }
+                Request::Part { body } => {
+                    (seen, up.body) = (input.len(), body);
+                    self.part(&input[up.send..], body)
+                }
+                Request::Lost => {
+                    self.account.lose(Why::Tunnel);
+                    break;
+                }
+            };
+            match taken {
+                Ok(Some(has_text)) => {
+                    up.scripts = up.scripts.or(has_text.then_some(up.send));
+                    up.send = seen;
+                }
+                Ok(None) => up.body = 0,
+                Err(why) => {
+                    up.cut = Some(why);
+                    break;
+                }
             }
         }
         if self.account.tunnel.is_some() {
-            (send, seen, up.body) = (input.len(), input.len(), 0);
+            (seen, up.send, up.body) = (input.len(), input.len(), 0);
         }
-        up.send = send;
-        self.seen = seen - send;
+        self.seen = seen - up.send;
         up
+    }
+
+    fn whole(&mut self, request: &[u8], now: u64) -> Result<bool, Why> {
+        if self.account.half {
+            self.account.half = false;
+            return Ok(false);
+        }
+        self.account.request(request, now)
+    }
+
+    fn part(&mut self, part: &[u8], body: u64) -> Result<Option<bool>, Why> {
+        if self.account.half {
+            return Ok(Some(false));
+        }
+        let taken = self.account.part(part, body)?;
+        self.account.half = taken.is_some() && self.account.tunnel.is_none();
+        Ok(taken)
     }
 }
 
-/// The texts of the scripts in requests that [`Ledger::requests`] has found whole: of EVAL, EVAL_RO
-/// and SCRIPT LOAD. Not all of them need be scripts that a server would take.
+/// The texts of the scripts in requests that [`Ledger::requests`] let go: of EVAL, EVAL_RO and SCRIPT
+/// LOAD. Not all of them need be scripts that a server would take.
 pub(super) fn texts(sent: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
     let (mut scanner, mut rest) = (Requests::default(), sent);
     let requests = std::iter::from_fn(move || match scanner.next(rest) {
@@ -308,7 +325,9 @@ pub(super) fn texts(sent: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
             rest = behind;
             Some(request)
         }
-        Request::Part { .. } | Request::Lost => None,
+        // Of a large one the beginning is sent when its text is whole.
+        Request::Part { .. } => Some(std::mem::take(&mut rest)).filter(|part| !part.is_empty()),
+        Request::Lost => None,
     });
     requests.filter_map(requests::text)
 }

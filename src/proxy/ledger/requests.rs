@@ -9,12 +9,12 @@ use super::account::{Account, Mute, What};
 use super::kept::{self, Kept};
 use super::settings::Values;
 
-/// A request whose words matter is waited for up to this size.
-const WAITED_MAX: u64 = 1024 * 1024;
-/// Other requests are waited for up to this size,
+/// A request is waited for up to this size,
 const PART_MAX: usize = 32 * 1024;
-/// and as long as less than this is known to come.
+/// and as long as less than this is known to come;
 const BODY_MIN: u64 = 16 * 1024;
+/// one whose words matter up to this size.
+const WAITED_MAX: u64 = 1024 * 1024;
 
 impl Account {
     /// Takes a whole request that is sent now. Returns whether there is a script's text in it.
@@ -35,25 +35,35 @@ impl Account {
         Ok(matches!(does, Does::Evals | Does::Loads))
     }
 
-    /// Whether to wait for the rest of a request of which `part` is here, and `body` bytes are known
-    /// to come. If not, it counts as sent.
-    pub(super) fn waits_for(&mut self, part: &[u8], body: u64) -> bool {
+    /// Takes the beginning of a request, of which `body` bytes more are known to come. `None`: the
+    /// rest is waited for. Else it counts as sent; returns whether there is a script's text in it.
+    ///
+    /// # Errors
+    ///
+    /// It must not be sent.
+    pub(super) fn part(&mut self, part: &[u8], body: u64) -> Result<Option<bool>, Why> {
         if (part.len() <= PART_MAX && body < BODY_MIN) || part.first() != Some(&b'*') {
-            return true;
+            return Ok(None);
         }
         let does = does(part).unwrap_or(Does::Nothing);
-        let total = part.len() as u64 + body;
-        match does {
-            Does::Nothing => {}
-            _ if total <= WAITED_MAX => return true,
-            Does::Evals | Does::Blocks(_) if self.mute == Mute::No => {}
-            Does::Runs if self.mute == Mute::No => {
-                self.note_script(&args(part).nth(1).unwrap_or_default());
+        let second = args(part).nth(1);
+        let has_text = does == Does::Evals && second.is_some();
+        let waits = does != Does::Nothing && !has_text && does != Does::Runs;
+        if waits && part.len() as u64 + body <= WAITED_MAX {
+            return Ok(None);
+        }
+        if self.moved && self.extra_mut().cursors.name_another_server(does, part) {
+            return Err(Why::Foreign);
+        }
+        match (does, self.mute) {
+            (Does::Nothing, _) | (Does::Evals | Does::Blocks(_), Mute::No) => self.count(),
+            (Does::Runs, Mute::No) => {
+                self.note_script(&second.unwrap_or_default());
+                self.count();
             }
             _ => self.lose(Why::Bound),
         }
-        self.count();
-        false
+        Ok(Some(has_text))
     }
 
     fn special(&mut self, does: Does, request: &[u8], now: u64) {
@@ -227,7 +237,7 @@ impl Account {
     }
 }
 
-/// The text of the script in a whole request.
+/// The text of the script in a request, of which only the beginning need be here.
 pub(super) fn text(request: &[u8]) -> Option<Cow<'_, [u8]>> {
     match does(request)? {
         Does::Evals => args(request).nth(1),

@@ -113,6 +113,7 @@ fn a_large_request_that_matters_is_waited_for() {
     assert_eq!(it.send(&subscribe[..1_000_000]).send, 0);
     assert_eq!(it.send(&subscribe[1_000_000..1_100_000]).send, 1_100_000);
     it.assert_stuck(Why::Bound);
+    assert!(!it.ledger.is_midway());
 }
 
 #[test]

@@ -103,7 +103,18 @@ fn a_large_script_comes_in_one_piece() {
     it.assert_free();
     assert_eq!(scripts(&it), [SHA]);
 
-    assert_eq!(it.send(&encode(&[b"EVAL", &body, b"0", &value])[..20_000]).send, 0);
+    let eval = encode(&[b"EVAL", b"text", b"0", &value]);
+    let up = it.send(&eval[..40_000]);
+    assert_eq!((up.send, up.scripts), (40_000, Some(0)), "its text is here");
+    assert_eq!(texts(&eval[..40_000]).collect::<Vec<_>>(), [&b"text"[..]]);
+    assert_eq!(it.send(&eval[40_000..]).scripts, None);
+    it.answer("$-1\r\n");
+    it.assert_free();
+
+    let eval = encode(&[b"EVAL", &value, b"0"]);
+    assert_eq!((it.send(&eval[..20_000]).send, it.send(&eval[20_000..]).scripts), (20_000, None));
+    it.answer("$-1\r\n");
+    it.assert_free();
     let load = encode(&[b"SCRIPT", b"LOAD", &value]);
     let mut it = Conversation::default();
     assert_eq!(it.send(&load[..20_000]).send, 20_000);

@@ -1,0 +1,77 @@
+//! Whether the master takes connections: asked by one for all.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Worker;
+use crate::election::RedisAddr;
+use crate::proxy::socket;
+
+/// First and longest wait between two questions whether a master takes connections again.
+const PROBE_FIRST: Duration = Duration::from_millis(50);
+const PROBE_LONGEST: Duration = Duration::from_millis(500);
+
+/// What a worker knows of its questions.
+#[derive(Default)]
+pub(super) struct Probes {
+    /// Counts them.
+    count: Cell<u32>,
+    /// The generation whose master is being asked because it closed a connection.
+    doubted: Cell<Option<u64>>,
+}
+
+impl Worker {
+    /// The master of `generation` did not take a connection: everybody waits for one probe
+    /// instead of trying alone.
+    pub(in crate::proxy) fn master_is_silent(
+        self: &Rc<Worker>,
+        generation: u64,
+        master: RedisAddr,
+    ) {
+        let view = self.view.borrow().clone();
+        if view.current.generation != generation || view.probe != 0 {
+            return;
+        }
+        let probe = self.probes.count.get().checked_add(1).unwrap_or(1);
+        self.probes.count.set(probe);
+        self.view.send_modify(|view| view.probe = probe);
+        tokio::task::spawn_local(self.clone().probe(probe, master));
+    }
+
+    /// The master of `generation` closed a connection. Finds out whether it still takes any; if
+    /// not, everybody waits as in [`Worker::master_is_silent`].
+    pub(in crate::proxy) fn doubt(self: &Rc<Worker>, generation: u64, master: RedisAddr) {
+        if self.probes.doubted.replace(Some(generation)) == Some(generation) {
+            return;
+        }
+        let worker = self.clone();
+        tokio::task::spawn_local(async move {
+            if socket::connect(master).await.is_err() {
+                worker.master_is_silent(generation, master);
+            }
+            worker.probes.doubted.set(None);
+        });
+    }
+
+    async fn probe(self: Rc<Worker>, probe: u32, master: RedisAddr) {
+        let mut wait = PROBE_FIRST;
+        loop {
+            tokio::time::sleep(wait).await;
+            wait = (wait * 3 / 2).min(PROBE_LONGEST);
+            if self.view.borrow().probe != probe {
+                return;
+            }
+            if socket::connect(master).await.is_ok() {
+                self.view.send_if_modified(|view| {
+                    let mine = view.probe == probe;
+                    if mine {
+                        view.probe = 0;
+                    }
+                    mine
+                });
+                return;
+            }
+        }
+    }
+}
