@@ -1,11 +1,13 @@
 """One line for each check, and how many passed."""
 
 import contextlib
+import threading
+import time
 
 
 class Checks:
-    def __init__(self):
-        self.part = ""
+    def __init__(self, part):
+        self.part = part
         self.passed = 0
         self.failed = 0
 
@@ -28,9 +30,23 @@ class Checks:
         else:
             self.that(what, True)
 
-    def summary(self, seconds):
-        """Says what tests/run counts; the exit code."""
-        result = "FAILED" if self.failed else "ok"
-        counts = f"{self.passed} passed; {self.failed} failed; finished in {seconds:.1f} s"
-        print(f"test result: {result}. {counts}", flush=True)
-        return 1 if self.failed else 0
+
+class Metronome:
+    """Notes the longest time in which a thread that only sleeps was not run."""
+
+    PACE = 0.01
+
+    def __init__(self):
+        self.longest = 0
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            started = time.monotonic()
+            time.sleep(self.PACE)
+            self.longest = max(self.longest, time.monotonic() - started - self.PACE)
+
+    def take(self):
+        """The longest since the last call, in seconds."""
+        longest, self.longest = self.longest, 0
+        return longest

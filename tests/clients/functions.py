@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 import redis
 
@@ -17,7 +18,7 @@ SCRIPTS = {
     "redis-cli": "redis_cli.py",
 }
 # What all features of one library may take, in seconds.
-PATIENCE = 60
+PATIENCE = 120
 
 
 def run(checks, hive, setting):
@@ -28,7 +29,10 @@ def run(checks, hive, setting):
         work = {"host": host, "port": port, "protocol": client.protocol, "keys": KEYS}
         work |= {"prefix": client.name.replace(" ", "-"), "cli": setting.cli}
         command = [*setting.program(f"features/{SCRIPTS[client.library]}"), json.dumps(work)]
+        hive.settle()
+        started = time.monotonic()
         judge(checks, client, command)
+        print(f"# {client.name} took {time.monotonic() - started:.1f} s", flush=True)
 
 
 def fill(hive):

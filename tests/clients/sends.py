@@ -6,7 +6,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 from recorder import Recorder
-from setting import HERE
+from setting import CLIENTS, HERE
 
 DOCUMENT = HERE.parent.parent / "docs" / "clients.md"
 # Programs that start at once.
@@ -17,6 +17,7 @@ OPTIONS = {"name": "me", "user": "default", "password": "secret", "database": 2}
 def run(checks, hive, setting):
     for table, options in (("connect", {}), ("options", OPTIONS)):
         found = list(rows(table))
+        checks.that(f"the table `{table}` has all clients", len(found) == len(CLIENTS), found)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             all_sent = pool.map(lambda row: record(hive, setting, row[0], options), found)
         for (client, expected), sent in zip(found, all_sent):

@@ -124,5 +124,6 @@ await goThrough({
   "SCAN over all keys": scan,
   "BLPOP, in time and too late": blocking,
   "client-side caching by CLIENT TRACKING": tracking,
-  "a value of 100 MB": big,
+  // Large values are the same with both.
+  ...(work.protocol === 3 ? { "a value of 100 MB": big } : {}),
 });

@@ -8,6 +8,8 @@ import threading
 
 from common import LUA, SOON, WORK, big_value, equal, go_through, key, within
 
+# What it may take to do something with a large value, in seconds.
+LONG = 60
 CLI = [WORK["cli"], f"-{WORK['protocol']}", "-h", WORK["host"], "-p", str(WORK["port"])]
 
 
@@ -132,8 +134,8 @@ def big():
         file = pathlib.Path(place) / "value"
         file.write_bytes(value)
         with file.open("rb") as source:
-            subprocess.run([*CLI, "-x", "SET", key("big")], stdin=source, check=True, timeout=SOON * 2)
-        done = subprocess.run([*CLI, "GET", key("big")], capture_output=True, timeout=SOON * 2)
+            subprocess.run([*CLI, "-x", "SET", key("big")], stdin=source, check=True, timeout=LONG)
+        done = subprocess.run([*CLI, "GET", key("big")], capture_output=True, timeout=LONG)
     # It ends its output with a line end.
     equal(done.stdout[:-1] == value, True)
     cli("UNLINK", key("big"))
