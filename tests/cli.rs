@@ -66,6 +66,7 @@ async fn status_tells_people_and_programs_of_a_healthy_hive() {
     let table = hive(&["status", "--http", &addr], &[]).await;
     assert_eq!((table.code, table.err.as_str()), (Some(0), ""));
     assert!(table.out.contains("master 10.0.0.1:6379, epoch 7"), "{}", table.out);
+    assert!(table.out.contains("12 clients, 0 held, 0 moved, 3 read here"), "{}", table.out);
     assert!(!table.out.contains('\x1b'), "no colour into a pipe");
 
     let json = hive(&["status", "--json", "--http", &addr], &[]).await;

@@ -235,7 +235,15 @@ fn proxy(status: &Status) -> String {
         RouteKind::Refuse => "refuses",
     };
     let proxy = &status.proxy;
-    format!("{route}, {} clients, {} held, {} moved", proxy.clients, proxy.held, proxy.migrated)
+    let read = proxy.read.map(|read| {
+        let from = if read.local { "here" } else { "at the master" };
+        format!(", {} read {from}", read.clients)
+    });
+    let read = read.unwrap_or_default();
+    format!(
+        "{route}, {} clients, {} held, {} moved{read}",
+        proxy.clients, proxy.held, proxy.migrated
+    )
 }
 
 fn ago(ms: u64) -> String {
