@@ -17,3 +17,4 @@ mod rows;
 mod servers;
 mod splice;
 mod support;
+mod syscalls;
