@@ -18,5 +18,6 @@ mod rows;
 mod servers;
 mod splice;
 mod support;
+mod syscalls;
 mod tls;
 mod visit;
