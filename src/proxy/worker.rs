@@ -170,6 +170,7 @@ impl Worker {
 
     /// Counts a session that is cut.
     pub(super) fn count_cut(&self, why: Why) {
+        tracing::debug!(?why, "a session is cut");
         self.tally().cut(why);
     }
 
