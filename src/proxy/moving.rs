@@ -122,7 +122,8 @@ impl Detached {
                 self.left.seat.worker().tally().moved.add(1);
                 tokio::task::spawn_local(Relay::resume(self.left, again, master, generation));
             }
-            End::Gone | End::Closed => {}
+            End::Closed => tracing::debug!("the master's close is passed on"),
+            End::Gone => {}
             End::Cut(why) => self.cut(why),
             End::Leave(how) => {
                 Box::pin(session::leave(&self.left.client, &self.left.seat, how)).await;
@@ -166,10 +167,16 @@ impl Detached {
             self.taken_since = None;
             return self.wait(view).await;
         }
-        let since = *self.taken_since.get_or_insert_with(|| {
-            worker.doubt(self.left.generation, master);
-            Instant::now()
-        });
+        let Some(since) = self.taken_since else {
+            let generation = self.left.generation;
+            let taking = tokio::select! {
+                biased;
+                end = self.wait(view) => return end,
+                taking = worker.is_taking(generation, master) => taking,
+            };
+            self.taken_since = taking.then(Instant::now);
+            return None;
+        };
         let waited = tokio::time::timeout_at(since + NOTICE, self.wait(view)).await;
         waited.unwrap_or(Some(End::Closed))
     }

@@ -1,8 +1,10 @@
 //! Whether the master takes connections: asked by one for all.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
+
+use tokio::sync::OnceCell;
 
 use super::Worker;
 use crate::election::RedisAddr;
@@ -17,8 +19,23 @@ const PROBE_LONGEST: Duration = Duration::from_millis(500);
 pub(super) struct Probes {
     /// Counts them.
     count: Cell<u32>,
-    /// The generation whose master is being asked because it closed a connection.
-    doubted: Cell<Option<u64>>,
+    /// The question put last to a master that closed a connection, and its generation.
+    last: RefCell<Option<(u64, Question)>>,
+}
+
+/// One for all who ask at the same time.
+type Question = Rc<OnceCell<bool>>;
+
+impl Probes {
+    fn question(&self, generation: u64) -> Question {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some((of, question)) if *of == generation && !question.initialized() => {
+                question.clone()
+            }
+            _ => last.insert((generation, Question::default())).1.clone(),
+        }
+    }
 }
 
 impl Worker {
@@ -39,19 +56,20 @@ impl Worker {
         tokio::task::spawn_local(self.clone().probe(probe, master));
     }
 
-    /// The master of `generation` closed a connection. Finds out whether it still takes any; if
-    /// not, everybody waits as in [`Worker::master_is_silent`].
-    pub(in crate::proxy) fn doubt(self: &Rc<Worker>, generation: u64, master: RedisAddr) {
-        if self.probes.doubted.replace(Some(generation)) == Some(generation) {
-            return;
+    /// Whether the master of `generation`, which closed a connection, takes new ones. If not,
+    /// everybody waits as in [`Worker::master_is_silent`].
+    pub(in crate::proxy) async fn is_taking(
+        self: &Rc<Worker>,
+        generation: u64,
+        master: RedisAddr,
+    ) -> bool {
+        let question = self.probes.question(generation);
+        let ask = || async { socket::connect(master).await.is_ok() };
+        let taking = *question.get_or_init(ask).await;
+        if !taking {
+            self.master_is_silent(generation, master);
         }
-        let worker = self.clone();
-        tokio::task::spawn_local(async move {
-            if socket::connect(master).await.is_err() {
-                worker.master_is_silent(generation, master);
-            }
-            worker.probes.doubted.set(None);
-        });
+        taking
     }
 
     async fn probe(self: Rc<Worker>, probe: u32, master: RedisAddr) {
