@@ -238,6 +238,7 @@ impl Node {
             Action::Dial(addresses) => self.peers.dial(addresses),
             Action::Resolve => self.discovery.resolve_now(),
             Action::Route { id, route, keep } => {
+                tracing::debug!(id, ?route, ?keep, "route");
                 self.shown.routed(&route);
                 if let Some(reads) = &mut self.reads {
                     reads.routed(id, &route, Local::of(self.core.copy()));
@@ -284,14 +285,15 @@ impl Node {
         self.take(Input::Stop);
     }
 
-    /// Whether the process may end; stops taking clients when it is time to.
+    /// Whether the process may end; lets the clients go when it is time to.
     fn may_end(&mut self) -> bool {
         let readers = self.reads.as_ref().map_or(0, |reads| reads.counters().clients);
         let clients = self.proxy.counters().clients + readers;
         let phase = self.stopping.phase(Instant::now(), clients);
         if phase == Phase::Drain {
-            self.reads.iter().for_each(Reads::stop_accepting);
+            self.reads.iter().for_each(Reads::drain);
             self.proxy.stop_accepting();
+            self.proxy.drain();
         }
         phase == Phase::End
     }

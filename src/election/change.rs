@@ -15,8 +15,10 @@ use super::{Core, Role};
 
 /// A successor may be behind by so many bytes when the others are told to hold.
 const LAG: u64 = 1 << 20;
-/// Longest wait for the others to hold, and for the successor's first answer.
-const HOLD_WAIT: Duration = Duration::from_millis(100);
+/// Longest wait for the successor's first answer: nobody is held yet.
+const ASK_WAIT: Duration = Duration::from_millis(500);
+/// Longest wait for the others to hold.
+const HOLD_WAIT: Duration = Duration::from_millis(150);
 /// The writes of the master wait for so long at most, by themselves.
 const PAUSE_MS: u32 = 2_000;
 /// Longest wait for the successor to have what the master has.
@@ -59,6 +61,8 @@ pub(super) struct Change {
     behind: bool,
     /// The order to the master that is out.
     order: Option<u64>,
+    /// When it was sent.
+    pub sent: Time,
     outcome: Option<Result<Passport, OrderError>>,
 }
 
@@ -132,12 +136,16 @@ impl Core {
             told: BTreeSet::new(),
             behind: false,
             order: None,
+            sent: self.now(),
             outcome: None,
         };
         if let Role::Leading(leader) = &mut self.role {
             leader.change = Some(change);
         }
-        self.report(ReportKind::Change, self.bound, format!("the master moves to {to}"), out);
+        // Its first step is taken by another tick, which nothing else may call for in time.
+        self.due = true;
+        let what = format!("the master moves to {to}{}", self.version_note(to));
+        self.report(ReportKind::Change, self.bound, what, out);
         Ok(())
     }
 
@@ -316,7 +324,7 @@ impl Core {
         }
         let late = |since: Time| now.since(since) >= CATCH_UP;
         match change.step {
-            Step::Asking if now.since(change.began) >= HOLD_WAIT => {
+            Step::Asking if now.since(change.began) >= ASK_WAIT => {
                 Some(format!("the Redis of {to} does not answer"))
             }
             Step::Nearing(_, since) if late(since) => {
@@ -332,7 +340,11 @@ impl Core {
     /// 2. All hold, or had their time.
     fn hold_on(&mut self, missing: &BTreeSet<NodeId>, now: Time, out: &mut Vec<Action>) {
         let late = self.change().is_some_and(|change| now.since(change.began) >= HOLD_WAIT);
-        if self.routed >= self.route_id && (missing.is_empty() || late) {
+        if self.routed < self.route_id {
+            return;
+        }
+        self.sessions_settled();
+        if missing.is_empty() || late {
             self.order_master(RedisOrder::PauseWrites { ms: PAUSE_MS }, out);
             self.change_to(Step::Pausing);
         }
@@ -387,8 +399,9 @@ impl Core {
         let id = self.order_id;
         let own = leadership.master.addr == self.set.redis;
         let at = if own { Target::Own } else { Target::Watched };
+        let now = self.now();
         if let Some(change) = self.change_mut() {
-            (change.order, change.outcome) = (Some(id), None);
+            (change.order, change.outcome, change.sent) = (Some(id), None, now);
         }
         if own {
             self.order = None;
@@ -536,7 +549,8 @@ impl Core {
     pub(super) fn next_of_change(&self) -> Option<Time> {
         let change = self.change()?;
         Some(match &change.step {
-            Step::Asking | Step::Holding(_) => change.began + HOLD_WAIT,
+            Step::Asking => change.began + ASK_WAIT,
+            Step::Holding(_) => change.began + HOLD_WAIT,
             Step::Nearing(_, since) | Step::Catching(_, since) => *since + CATCH_UP,
             Step::Pausing | Step::Demoting => change.began + WHOLE,
             Step::Undoing(undoing, since) => match undoing.tried {

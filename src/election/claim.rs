@@ -67,7 +67,11 @@ impl Core {
         (self.epoch, self.bound) = (epoch, epoch);
         let what = match living {
             Some(living) => format!("claims to lead for the living master {}", living.master.addr),
-            None => format!("claims to lead with its own copy; asking {} hives", asked.len()),
+            None => format!(
+                "claims to lead with its own copy; asking {} hives{}",
+                asked.len(),
+                self.version_note(self.set.me)
+            ),
         };
         self.report(ReportKind::Claim, epoch, what, out);
         for node in asked {

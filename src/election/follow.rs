@@ -219,29 +219,29 @@ impl Core {
     }
 
     /// The copy of a leadership's master, as the watched connection or a probe shows it or as its
-    /// hive states it.
+    /// hive states it: the newest of these, so one that was read after its promotion before others.
     pub(super) fn copy_of_master(&self, leadership: &Leadership) -> Option<Copy> {
         let master = leadership.master;
-        let of_run = |copy: &Copy| copy.passport.run_id == master.run_id;
         let watched = self.watched.as_ref().and_then(|watched| watched.passport);
         let probed = self.look.at(master.addr, self.now()).and_then(|answer| match answer.view {
             RedisView::Up(passport) => Some(passport),
             _ => None,
         });
         let seen = watched.map(|(passport, _)| passport).into_iter().chain(probed);
-        if let Some(passport) = seen.into_iter().find(|passport| passport.run_id == master.run_id) {
-            return Some(Copy {
-                passport,
-                state: super::state_of(&passport),
-                root: Some(master.root),
-                provisional: false,
-                offset: passport.offset,
-                current: true,
-            });
-        }
+        let seen = seen.map(|passport| Copy {
+            passport,
+            state: super::state_of(&passport),
+            root: None,
+            provisional: false,
+            offset: passport.offset,
+            current: true,
+        });
         let states = self.peers.states(self.now());
-        let mut copies = states.filter_map(|(_, _, state)| state.copy).filter(of_run);
-        copies.next().map(|copy| Copy { root: Some(master.root), provisional: false, ..copy })
+        let told = states.filter_map(|(_, _, state)| state.copy);
+        let of_run = seen.chain(told).filter(|copy| copy.passport.run_id == master.run_id);
+        let newest =
+            of_run.max_by_key(|copy| (copy.passport.role == RedisRole::Master, copy.offset));
+        newest.map(|copy| Copy { root: Some(master.root), provisional: false, ..copy })
     }
 
     /// Whether this hive resigned in favour of that leader (5).

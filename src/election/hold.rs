@@ -32,6 +32,7 @@ impl Core {
         if let Some(holding) = self.holding
             && holding.owes_answer
             && self.routed >= self.route_id
+            && self.sessions_are_known(out)
         {
             self.send(holding.leader, Message::Held(Held { epoch: holding.epoch }), out);
             self.holding = Some(Holding { owes_answer: false, ..holding });
@@ -100,6 +101,8 @@ impl Core {
     pub(super) fn next_of_hold(&self) -> Option<Time> {
         let own = self.change_began().map(|began| began + LONGEST);
         let told = self.holding.map(|holding| holding.until);
-        own.into_iter().chain(told).filter(|at| *at > self.now()).min()
+        let asked = self.holding.filter(|holding| holding.owes_answer);
+        let asked = asked.and_then(|_| self.next_of_sessions());
+        own.into_iter().chain(told).chain(asked).filter(|at| *at > self.now()).min()
     }
 }

@@ -27,6 +27,7 @@ mod hearing;
 mod hold;
 mod invariants;
 pub mod io;
+mod keep;
 mod lead;
 mod lease;
 mod look;
@@ -136,6 +137,8 @@ pub struct Core {
     /// The own Redis is master and gave way: nobody's living master any more.
     overruled: bool,
     watched: Option<Watched>,
+    /// What the master of the proxies' sessions has stated.
+    sessions: keep::Sessions,
     look: Look,
     /// The highest epoch seen anywhere.
     epoch: Epoch,
@@ -264,6 +267,7 @@ impl Core {
             gave_way: BTreeSet::new(),
             overruled: false,
             watched: None,
+            sessions: keep::Sessions::default(),
             look: Look::default(),
             epoch: Epoch(0),
             bound: Epoch(0),

@@ -18,7 +18,7 @@ impl Core {
             Input::Frame(frame) => self.record_frame(*frame, now),
             Input::Redis(view) => self.record_redis(view, now),
             Input::Watched { addr, view } => self.record_watched(addr, view, now),
-            Input::Probed { addr, view } => self.look.answer(addr, view, now),
+            Input::Probed { addr, view } => self.record_probed(addr, view, now),
             Input::Routed { id } => self.routed = self.routed.max(id),
             Input::Done { id, outcome } => self.record_done(id, outcome, now),
             Input::Tended { addr, run_id, tended, .. } => self.note_tended(addr, run_id, tended),
@@ -83,7 +83,10 @@ impl Core {
 
     fn record_redis(&mut self, view: RedisView, now: Time) {
         match view {
-            RedisView::Up(passport) => self.see_passport(passport, now),
+            RedisView::Up(passport) => {
+                self.see_passport(passport, now);
+                self.sessions.heard(&passport, now);
+            }
             RedisView::Busy => self.local.unanswered(false, now),
             RedisView::Silent => self.local.unanswered(true, now),
             // It refuses to be asked: the copy it last stated is still there.
@@ -114,6 +117,13 @@ impl Core {
         self.overruled = false;
     }
 
+    fn record_probed(&mut self, addr: RedisAddr, view: RedisView, now: Time) {
+        self.look.answer(addr, view, now);
+        if let (RedisView::Up(passport), Some(answer)) = (view, self.look.at(addr, now)) {
+            self.sessions.read(&passport, answer.asked);
+        }
+    }
+
     fn record_watched(&mut self, addr: RedisAddr, view: RedisView, now: Time) {
         let Some(watched) = self.watched.as_mut().filter(|w| w.master.addr == addr) else { return };
         match view {
@@ -121,6 +131,7 @@ impl Core {
                 (watched.passport, watched.silent_since) = (Some((passport, now)), None);
                 (watched.heard, watched.gone) = (Some(now), false);
                 watched.replaced = None;
+                self.sessions.heard(&passport, now);
             }
             RedisView::Busy => {
                 (watched.silent_since, watched.gone) = (None, false);
@@ -140,6 +151,9 @@ impl Core {
     /// What an order of a planned change left behind.
     fn note_master(&mut self, outcome: Result<Passport, OrderError>, now: Time) {
         let Ok(passport) = outcome else { return };
+        if let Some(sent) = self.change().map(|change| change.sent) {
+            self.sessions.read(&passport, sent);
+        }
         let own = self.local.run_id() == Some(passport.run_id);
         if own {
             self.see_passport(passport, now);

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::copies::{given_up, state_of};
 use super::io::{Action, RedisOrder, Target};
-use super::types::{CopyState, Keep, Master, Passport, RedisRole, Route, Time};
+use super::types::{CopyState, Master, Passport, RedisRole, Route, Time};
 use super::{Core, OrderOut, Role, Watched};
 
 /// An order that was refused or failed is not repeated before this.
@@ -163,9 +163,10 @@ impl Core {
                 // last thread has this route.
                 self.lease_after(self.route_id);
             }
+            let keep = self.keep_under(&route);
             self.route = route.clone();
             self.renew_lease(out);
-            out.push(Action::Route { id: self.route_id, route, keep: Keep::None });
+            out.push(Action::Route { id: self.route_id, route, keep });
         }
     }
 

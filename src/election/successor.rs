@@ -120,6 +120,30 @@ impl Core {
         }
     }
 
+    /// What is to be said of the version of a master that is chosen; nothing where all are the same.
+    pub(super) fn version_note(&self, chosen: NodeId) -> String {
+        let own = self.local.copy().map(|copy| (self.set.me, copy));
+        let states = self.peers.states(self.now());
+        let told = states.filter_map(|(node, _, state)| Some((node, state.copy?)));
+        let copies: Vec<_> = own.into_iter().chain(told).collect();
+        let version = |node| {
+            let of_node = copies.iter().find(|(other, _)| *other == node);
+            of_node.map(|(_, copy)| copy.passport.version)
+        };
+        let Some(version) = version(chosen) else { return String::new() };
+        let complete = copies.iter().filter(|(_, copy)| copy.state == CopyState::Complete);
+        let mut others = complete.map(|(_, copy)| copy.passport.version);
+        match others.clone().min() {
+            Some(oldest) if oldest < version => {
+                format!("; Redis {oldest} may not be able to replicate from its {version}")
+            }
+            _ if others.any(|other| other > version) => {
+                format!("; its Redis {version} is the oldest, from which all can replicate")
+            }
+            _ => String::new(),
+        }
+    }
+
     /// Whether this hive leads with another one's Redis.
     pub(super) fn is_regent(&self) -> bool {
         matches!(&self.role, Role::Leading(leader)

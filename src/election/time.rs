@@ -1,5 +1,6 @@
 //! ELECTION 3: silence is counted in time this hive itself ran.
 
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use super::io::Clocks;
@@ -7,6 +8,8 @@ use super::types::{Time, Wall};
 
 /// A turn of the loop that comes later than this was a sleep: the rest of the delay counts for nobody.
 pub const LATE: Duration = Duration::from_millis(100);
+/// Gaps that are remembered.
+const GAPS: usize = 8;
 
 /// This hive's clock: raw time with the gaps taken out.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub(super) struct Clock {
     raw: Time,
     /// The sum of all gaps.
     skipped: Duration,
+    /// The last gaps: when they were, in time awake, and the sum of those before.
+    gaps: VecDeque<(Time, Duration)>,
     /// When the driver was asked to come back.
     asked: Option<Time>,
     /// Gaps since the last tick.
@@ -29,6 +34,7 @@ impl Clock {
         Clock {
             raw: clocks.now,
             skipped: Duration::ZERO,
+            gaps: VecDeque::new(),
             asked: None,
             gap: Duration::ZERO,
             wall: clocks.wall,
@@ -46,6 +52,10 @@ impl Clock {
             let late = self.raw.since(asked);
             if late > LATE && self.counts_gaps {
                 let gap = late - LATE;
+                if self.gaps.len() == GAPS {
+                    self.gaps.pop_front();
+                }
+                self.gaps.push_back((asked + LATE - self.skipped, self.skipped));
                 self.skipped += gap;
                 self.gap += gap;
             }
@@ -55,6 +65,16 @@ impl Clock {
     /// The time this hive ran. Every timer of the core but the leases counts in it.
     pub fn awake(&self) -> Time {
         self.raw - self.skipped
+    }
+
+    /// A moment of time awake on the driver's clock, or an earlier one where that is not known any more.
+    pub fn raw(&self, awake: Time) -> Time {
+        let later = self.gaps.iter().position(|(at, _)| *at > awake);
+        match later {
+            None => awake + self.skipped,
+            Some(0) if self.gaps.len() == GAPS => awake,
+            Some(first) => awake + self.gaps.get(first).map_or(Duration::ZERO, |(_, sum)| *sum),
+        }
     }
 
     /// The gaps since this was last asked.
@@ -92,6 +112,23 @@ mod tests {
         assert_eq!(clock.awake(), Time(300_000));
         assert_eq!(clock.take_gap(), Duration::from_millis(2900));
         assert_eq!(clock.take_gap(), Duration::ZERO);
+    }
+
+    /// What proxies have noted on the driver's clock is compared with what was noted awake.
+    #[test]
+    fn time_awake_is_told_on_the_drivers_clock() {
+        let mut clock = Clock::new(at(0), true);
+        clock.ask(Time(200_000));
+        clock.advance(at(3200));
+        assert_eq!(clock.raw(Time(250_000)), Time(250_000), "before the gap");
+        assert_eq!(clock.raw(clock.awake()), Time(3_200_000), "after it");
+        for _ in 0..GAPS {
+            let next = clock.awake() + LATE;
+            let raw = clock.ask(next);
+            clock.advance(at(raw.0 / 1000 + 1000));
+        }
+        assert_eq!(clock.raw(Time(250_000)), Time(250_000));
+        assert_eq!(clock.raw(Time(310_000)), Time(310_000), "not known any more: earlier");
     }
 
     /// Waking by an input before the deadline is no gap, and small lateness is real time.

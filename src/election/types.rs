@@ -351,7 +351,7 @@ pub enum Route {
 }
 
 /// Which sessions of the master before a route may live on under it (DESIGN 3.4). A session that may
-/// have seen something the next master lacks never does.
+/// have seen something the next master lacks never does. Times are on the driver's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keep {
     /// None.

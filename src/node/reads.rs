@@ -114,9 +114,10 @@ impl Reads {
         self.proxy.counters()
     }
 
-    /// Closes the listener.
-    pub fn stop_accepting(&self) {
+    /// Closes the listener, and every session at its next request boundary.
+    pub fn drain(&self) {
         self.proxy.stop_accepting();
+        self.proxy.drain();
     }
 
     /// Cuts every client.

@@ -147,7 +147,7 @@ fn proxy_status(write: &Counters, reads: Option<(Counters, bool)>) -> ProxyStatu
     ProxyStatus {
         clients: write.clients.saturating_sub(visitors),
         held: write.held,
-        migrated: 0,
+        migrated: write.moved_total,
         read: reads.map(|(here, local)| ReadStatus { clients: here.clients + visitors, local }),
     }
 }

@@ -24,7 +24,7 @@ pub(super) enum Phase {
     Serve,
     /// Given up everything; new clients are still taken.
     Accept,
-    /// No new clients; the present ones may finish.
+    /// No new clients; the present ones are let go at their request boundaries.
     Drain,
     /// End now.
     End,

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::ProxySettings;
 use super::gate::Gate;
+use super::ledger::Why;
 use super::route::Routes;
+use super::scripts::Scripts;
 use super::visit::Entrance;
 
 /// What all threads share.
@@ -22,6 +24,9 @@ pub(super) struct Shared {
     pub(super) elsewhere: Option<Entrance>,
     pub(super) desks: Vec<Desk>,
     pub(super) tally: CommonTally,
+    pub(super) scripts: Scripts,
+    /// This hive stops: sessions end at their next boundary.
+    pub(super) draining: AtomicBool,
     pub(super) stop: CancellationToken,
 }
 
@@ -117,9 +122,25 @@ pub(super) struct Tally {
     pub(super) held: Count,
     pub(super) attached: Count,
     pub(super) refused: Count,
-    pub(super) cut: Count,
+    /// Sessions that went on with another master.
+    pub(super) moved: Count,
+    /// Sessions that were cut, in the order of [`Why::ALL`].
+    cut: [Count; Why::ALL.len()],
     pub(super) up: Count,
     pub(super) down: Count,
+    pub(super) spliced: Count,
+}
+
+impl Tally {
+    /// A session is cut.
+    pub(super) fn cut(&self, why: Why) {
+        self.cut[why as usize].add(1);
+    }
+
+    /// Sessions cut for this reason.
+    pub(super) fn cut_for(&self, why: Why) -> u64 {
+        self.cut[why as usize].get()
+    }
 }
 
 /// A number with a single writer, hence without locked instructions.

@@ -27,10 +27,11 @@ pub(super) struct Gate {
 
 impl Gate {
     /// A gate that is closed until touched, or one that is always open where `freshness` is off.
-    pub(super) fn new(freshness: bool) -> Gate {
+    /// `origin`: the zero of [`Gate::reading`].
+    pub(super) fn new(freshness: bool, origin: Instant) -> Gate {
         Gate {
             always: !freshness,
-            origin: Instant::now(),
+            origin,
             until: AtomicU64::new(0),
             lease: AtomicU64::new(NO_LEASE),
         }
@@ -48,14 +49,17 @@ impl Gate {
         self.lease.store(until.map_or(NO_LEASE, |until| until.0), Ordering::SeqCst);
     }
 
-    /// Whether a byte may be passed on now. Reads one clock without a system call, and a second
-    /// one only where there is a lease.
-    pub(super) fn is_open(&self) -> bool {
-        self.is_fresh() && self.is_leased(boot_time)
+    /// The time since the origin, if a byte may be passed on now. Reads one clock without a system
+    /// call, and a second one only where there is a lease.
+    pub(super) fn reading(&self) -> Option<Time> {
+        let now = self.origin.elapsed().as_nanos() as u64;
+        let fresh = self.always || now < self.until.load(Ordering::SeqCst);
+        (fresh && self.is_leased(boot_time)).then_some(Time(now / 1_000))
     }
 
-    fn is_fresh(&self) -> bool {
-        self.always || (self.origin.elapsed().as_nanos() as u64) < self.until.load(Ordering::SeqCst)
+    /// Whether a byte may be passed on now.
+    pub(super) fn is_open(&self) -> bool {
+        self.reading().is_some()
     }
 
     fn is_leased(&self, clock: impl FnOnce() -> u64) -> bool {
@@ -77,18 +81,18 @@ mod tests {
 
     #[test]
     fn is_closed_until_touched_and_after_its_time() {
-        let gate = Gate::new(true);
+        let gate = Gate::new(true, Instant::now());
         assert!(!gate.is_open());
         gate.touch(Instant::now() + Duration::from_secs(60));
         assert!(gate.is_open());
         gate.touch(Instant::now());
         assert!(!gate.is_open(), "the last touch counts, also when it says less");
-        assert!(Gate::new(false).is_open());
+        assert!(Gate::new(false, Instant::now()).is_open());
     }
 
     #[test]
     fn a_lease_closes_it_and_the_newest_counts() {
-        let gate = Gate::new(false);
+        let gate = Gate::new(false, Instant::now());
         for (lease, open) in [
             (Some(Time(boot_time())), false),
             (Some(Time(boot_time() + 60_000_000)), true),
@@ -98,7 +102,7 @@ mod tests {
             gate.lease(lease);
             assert_eq!(gate.is_open(), open, "{lease:?}");
         }
-        let gate = Gate::new(true);
+        let gate = Gate::new(true, Instant::now());
         gate.lease(Some(Time(boot_time() + 60_000_000)));
         assert!(!gate.is_open(), "a lease is no sign of life");
     }
@@ -111,7 +115,7 @@ mod tests {
             reads.set(reads.get() + 1);
             5
         };
-        let gate = Gate::new(false);
+        let gate = Gate::new(false, Instant::now());
         assert!(gate.is_leased(clock));
         assert_eq!(reads.get(), 0);
         gate.lease(Some(Time(6)));

@@ -6,6 +6,7 @@
 //! ```text
 //! control plane --Proxy::route, ::touch, ::lease--> route.rs, gate.rs (what every thread may do now)
 //! accept.rs --socket--> worker.rs --task--> session.rs (held, connecting, turned away) --> relay.rs
+//!                                           moving.rs (waits, or goes on elsewhere) <--route--'
 //! ```
 //!
 //! The read endpoint is a second [`Proxy`] ([`start_reads`]), whose only route is the local Redis.
@@ -15,22 +16,28 @@
 //! the control plane has shown life lately and its lease is not over.
 
 mod accept;
+mod commands;
 mod desk;
+mod flow;
 mod gate;
-#[allow(dead_code)]
 mod ledger;
+mod moving;
+mod pass;
 mod relay;
+mod replay;
 #[allow(dead_code, unused_imports)]
 mod resp;
 mod route;
+mod scripts;
 mod session;
 mod socket;
+mod splice;
 mod visit;
 mod worker;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -41,6 +48,7 @@ use crate::election;
 use accept::Acceptor;
 use desk::{Desk, Shared};
 use gate::Gate;
+pub use ledger::Why;
 use route::Routes;
 use visit::Entrance;
 
@@ -89,7 +97,7 @@ pub enum ProxyError {
 pub struct Counters {
     /// Clients connected now.
     pub clients: u64,
-    /// Of these, clients that wait for a master.
+    /// Of these, clients that wait for a master: new ones, and those that have something to be sent.
     pub held: u64,
     /// Of these, clients that have a connection to a master.
     pub attached: u64,
@@ -99,12 +107,18 @@ pub struct Counters {
     pub accepted_total: u64,
     /// Clients that were sent an error and closed.
     pub refused_total: u64,
-    /// Sessions cut because the route changed.
+    /// Sessions that went on with another master, once for each time.
+    pub moved_total: u64,
+    /// Sessions cut because the master changed, or could not be followed to another one.
     pub cut_total: u64,
+    /// The same by their reasons, in the order of [`Why::ALL`].
+    pub cut: [u64; Why::ALL.len()],
     /// Bytes passed on from clients to masters.
     pub bytes_up: u64,
     /// Bytes passed on from masters to clients.
     pub bytes_down: u64,
+    /// Bytes of both that went through pipes, by `splice(2)`.
+    pub bytes_spliced: u64,
 }
 
 /// Called once for every id given to [`Proxy::route`], from a proxy thread; must not block.
@@ -147,12 +161,14 @@ fn start_with(
     let (desks, inboxes) = Desk::rows(settings.threads.max(1));
     let shared = Arc::new(Shared {
         routes: Routes::new(desks.len(), routed),
-        gate: Gate::new(settings.freshness),
+        gate: Gate::new(settings.freshness, settings.origin),
         settings,
         seats: elsewhere.as_ref().map(Entrance::seats).unwrap_or_default(),
         elsewhere,
         desks,
         tally: Default::default(),
+        scripts: Default::default(),
+        draining: AtomicBool::new(false),
         stop: CancellationToken::new(),
     });
     // From here on a failure drops `proxy`, which stops what was started.
@@ -183,16 +199,15 @@ impl Proxy {
     /// Sets the route of all threads. From the return of this call no thread begins to pass on a
     /// byte by an older route; `routed(id)` follows when none is still at it, within milliseconds.
     ///
-    /// Sessions stay when the new route is to the same run of the same master, forwarded or held;
-    /// all others are cut. While it is held replies pass and requests are left unread; `routed(id)`
-    /// says that none is passed on any more. A route of a lower epoch than one seen before is
-    /// ignored, and confirmed.
+    /// Sessions stay when the new route is to the same run of the same master, forwarded or held.
+    /// While it is held replies pass and requests are left unread; `routed(id)` says that none is
+    /// passed on any more, and that the replies are out, or 50 ms over. A route of a lower epoch
+    /// than one seen before is ignored, and confirmed.
     ///
-    /// `keep` says which sessions of the master before go on with that of the new route; its times
-    /// count from [`ProxySettings::origin`].
+    /// With any other route they lose their master. `keep` says which of them may go on with the
+    /// next one (DESIGN 3.4); its times count from [`ProxySettings::origin`]. The others are cut.
     pub fn route(&self, id: u64, route: election::Route, keep: election::Keep) {
-        let _ = keep;
-        self.shared.routes.set(id, route);
+        self.shared.routes.set(id, route, keep);
         self.shared.ring();
         if self.shared.stop.is_cancelled() {
             self.shared.routes.confirm_all();
@@ -212,6 +227,14 @@ impl Proxy {
     pub fn lease(&self, until: Option<election::Time>) {
         self.shared.gate.lease(until);
         self.shared.desks.iter().for_each(Desk::touched);
+    }
+
+    /// Closes every session at its next request boundary: what was passed on is answered first.
+    /// Subscribers and blocked ones stay. For a hive that stops and takes no clients any more.
+    pub fn drain(&self) {
+        if !self.shared.draining.swap(true, Ordering::SeqCst) {
+            self.shared.ring();
+        }
     }
 
     /// At most so many clients at one time, beside [`ProxySettings::max_clients`]; `None`: no such
@@ -277,10 +300,15 @@ impl Shared {
             sum.held += desk.tally.held.get();
             sum.attached += desk.tally.attached.get();
             sum.refused_total += desk.tally.refused.get();
-            sum.cut_total += desk.tally.cut.get();
+            sum.moved_total += desk.tally.moved.get();
+            for (why, cut) in Why::ALL.into_iter().zip(&mut sum.cut) {
+                *cut += desk.tally.cut_for(why);
+            }
             sum.bytes_up += desk.tally.up.get();
             sum.bytes_down += desk.tally.down.get();
+            sum.bytes_spliced += desk.tally.spliced.get();
         }
+        sum.cut_total = sum.cut.iter().sum();
         sum
     }
 }

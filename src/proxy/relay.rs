@@ -1,8 +1,6 @@
-//! A client and its master: bytes both ways.
+//! A client and its master: bytes both ways, and how a session ends.
 //!
-//! One future that holds both sockets and nothing else while idle. A chunk goes through the
-//! worker's shared buffer and is written at once; only a tail that the other side has no room for
-//! is kept, and then nothing more is read (backpressure).
+//! One future that holds both sockets, the session's account and nothing else while idle.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,12 +8,13 @@ use std::task::{Context, Poll, ready};
 
 use tokio::net::TcpStream;
 
-use super::desk::Count;
-use super::socket;
-use super::worker::{Seat, Worker};
+use super::flow::{Flow, Road};
+use super::ledger::{Change, Ledger, Why};
+use super::pass::{Fault, Pass, Stop, Way};
+use super::worker::Seat;
+use super::{session, socket};
+use crate::election::Time;
 
-/// Chunks moved in one direction before others get their turn.
-const TURN: usize = 4;
 /// Sweeps (10 s each) without a byte after which a half-closed session is given up.
 const IDLE_SWEEPS: u8 = 6;
 /// Before the first poll there is no slot.
@@ -23,29 +22,78 @@ const NO_SLOT: u32 = u32::MAX;
 
 /// A session with a master; ends with either side, or with its generation.
 pub(super) struct Relay {
+    /// Until the end.
+    link: Option<Link>,
+}
+
+/// A session without a master: what a relay leaves behind when it parts from one.
+///
+/// Nothing of it is on its way: what the ledger let go has been sent, what the master said has been
+/// delivered.
+pub(super) struct Leftover {
+    /// The client's connection; it may have sent bytes that the runtime will not tell of again.
+    pub(super) client: TcpStream,
+    /// Its place.
+    pub(super) seat: Seat,
+    /// Its account.
+    pub(super) ledger: Ledger,
+    /// The generation of the master it had.
+    pub(super) generation: u64,
+    /// Bytes from the client that the ledger has not let go.
+    pub(super) tail: Vec<u8>,
+    /// When the last reply was passed on, since [`super::ProxySettings::origin`]; 0 if none was.
+    pub(super) last_reply: Time,
+    /// Why it has parted.
+    pub(super) parted: Parted,
+}
+
+/// Why a session has lost its master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parted {
+    /// The route leads elsewhere.
+    Outdated,
+    /// In a planned change the master did not do what was asked: the next one may.
+    Undone,
+    /// The master closed, or its connection broke, with nothing outstanding: it may have failed, and
+    /// the route will say so soon. If not, it meant this client, which has to be closed.
+    Lost,
+}
+
+struct Link {
     seat: Seat,
     client: TcpStream,
     master: TcpStream,
+    ledger: Ledger,
     up: Flow,
     down: Flow,
     generation: u64,
+    last_reply: Time,
     slot: u32,
     sweeps: u32,
     idle: u8,
-    ended: bool,
+    /// The worker counts it as busy.
+    counted: bool,
+    /// What the client sends has nowhere to go: its end was passed on, or the master takes no more.
+    up_done: bool,
+    /// The master's end was passed on.
+    down_done: bool,
 }
 
 /// How a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Both sides closed and all bytes are delivered, or a visitor goes home.
+    /// Both sides closed and all bytes are delivered.
     Complete,
     /// The client's connection broke, or a half-closed session stood still.
     Client,
     /// The master's connection broke.
     Master,
-    /// The route changed.
-    Cut,
+    /// This hive stops or a visitor goes home, and the client is owed nothing.
+    Drained,
+    /// It may not go on.
+    Cut(Why),
+    /// It may go on with another master.
+    Part(Parted),
 }
 
 impl Relay {
@@ -59,55 +107,146 @@ impl Relay {
         unread: bool,
     ) -> Relay {
         let sweeps = seat.worker().sweeps();
-        Relay {
+        let link = Link {
             seat,
             client,
             master,
-            up: Flow { unread, ..Flow::default() },
+            ledger: Ledger::default(),
+            up: Flow::new(Vec::new(), 0, unread),
             down: Flow::default(),
             generation,
+            last_reply: Time(0),
             slot: NO_SLOT,
             sweeps,
             idle: 0,
-            ended: false,
-        }
+            counted: false,
+            up_done: false,
+            down_done: false,
+        };
+        Relay { link: Some(link) }
     }
 
+    /// Goes on with another master: sends `again`, which the ledger accounts for already, then what
+    /// was left.
+    pub(super) fn resume(
+        left: Leftover,
+        mut again: Vec<u8>,
+        master: TcpStream,
+        generation: u64,
+    ) -> Relay {
+        let mut relay = Relay::new(left.seat, left.client, master, generation, true);
+        if let Some(link) = &mut relay.link {
+            let clear = again.len();
+            again.extend_from_slice(&left.tail);
+            link.ledger = left.ledger;
+            link.last_reply = left.last_reply;
+            link.up = Flow::new(again, clear, true);
+        }
+        relay
+    }
+}
+
+impl Future for Relay {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let relay = self.get_mut();
+        let Some(link) = &mut relay.link else { return Poll::Ready(()) };
+        let end = link.turn(cx);
+        link.account();
+        let end = ready!(end);
+        if let Some(link) = relay.link.take() {
+            link.end(end);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(link) = &mut self.link {
+            // The worker ends.
+            link.reset_both();
+            link.leave();
+        }
+    }
+}
+
+impl Link {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let worker = &**self.seat.worker();
         if self.slot == NO_SLOT {
-            self.slot = worker.enrol(cx.waker().clone(), self.seat.is_visitor());
+            self.slot = self.seat.worker().enrol(cx.waker().clone(), self.seat.is_visitor());
         }
-        let (generation, slot) = (self.generation, self.slot);
-        let requests = Pass { worker, generation, slot, requests: true };
-        let replies = Pass { requests: false, ..requests };
-        if worker.shared().routes.stamp().generation() != generation {
-            return Poll::Ready(End::Cut);
+        if self.seat.worker().shared().routes.stamp().generation() != self.generation {
+            return Poll::Ready(self.outdated());
         }
-        let (client, master, tally) = (&self.client, &self.master, worker.tally());
         // Replies first: what a master said before it broke is delivered.
-        let down = self.down.poll(cx, master, client, &replies, &tally.down);
-        if let Poll::Ready(Err(fault)) = down {
-            return Poll::Ready(fault.end(End::Master, End::Client));
+        if !self.down_done
+            && let Poll::Ready(done) = self.poll_down(cx)
+            && let Some(end) = self.after_down(done)
+        {
+            return Poll::Ready(end);
         }
-        let up = self.up.poll(cx, client, master, &requests, &tally.up);
-        if let Poll::Ready(Err(fault)) = up {
-            return Poll::Ready(fault.end(End::Client, End::Master));
+        if !self.up_done
+            && let Poll::Ready(done) = self.poll_up(cx)
+            && let Some(end) = self.after_up(done)
+        {
+            return Poll::Ready(end);
         }
-        match (up, down) {
-            (Poll::Ready(_), Poll::Ready(_)) => Poll::Ready(End::Complete),
-            (Poll::Pending, Poll::Pending) if self.goes_home() => Poll::Ready(End::Complete),
-            (Poll::Pending, Poll::Pending) => Poll::Pending,
+        match (self.up_done, self.down_done) {
+            (true, true) => Poll::Ready(End::Complete),
+            (false, false) if self.is_drained() => Poll::Ready(End::Drained),
+            (false, false) => Poll::Pending,
             _ => self.half_closed(),
         }
     }
 
-    /// A visitor whose copy at home is current again, with nothing on its way.
-    fn goes_home(&self) -> bool {
-        self.seat.is_visitor()
-            && self.up.tail.is_none()
-            && self.down.tail.is_none()
-            && self.seat.worker().is_sent_home(self.slot)
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let worker = &**self.seat.worker();
+        let pass = Pass { worker, generation: self.generation, slot: self.slot, way: Way::Replies };
+        let (from, to, ledger) = (&self.master, &self.client, &mut self.ledger);
+        self.down.poll(cx, &mut Road { from, to, pass, ledger })
+    }
+
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let worker = &**self.seat.worker();
+        let pass =
+            Pass { worker, generation: self.generation, slot: self.slot, way: Way::Requests };
+        let (from, to, ledger) = (&self.client, &self.master, &mut self.ledger);
+        self.up.poll(cx, &mut Road { from, to, pass, ledger })
+    }
+
+    fn after_down(&mut self, done: Result<(), Fault>) -> Option<End> {
+        match done {
+            Ok(()) | Err(Fault::Source) if self.may_outlive_master() => {
+                Some(End::Part(Parted::Lost))
+            }
+            Ok(()) => {
+                socket::shutdown_write(&self.client);
+                self.down_done = true;
+                None
+            }
+            Err(Fault::Source) => Some(End::Master),
+            Err(Fault::Sink) => Some(End::Client),
+            Err(Fault::Outdated) => Some(self.outdated()),
+            Err(Fault::Stop(Stop::Cut(why))) => Some(End::Cut(why)),
+            Err(Fault::Stop(Stop::Undone)) => Some(self.undone()),
+        }
+    }
+
+    fn after_up(&mut self, done: Result<(), Fault>) -> Option<End> {
+        match done {
+            Ok(()) => socket::shutdown_write(&self.master),
+            Err(Fault::Source) => return Some(End::Client),
+            // It may have said something before; the end of that ends the session.
+            Err(Fault::Sink) if !self.down_done => self.up = Flow::default(),
+            Err(Fault::Sink) => return Some(End::Master),
+            Err(Fault::Outdated) => return Some(self.outdated()),
+            Err(Fault::Stop(Stop::Cut(why))) => return Some(End::Cut(why)),
+            Err(Fault::Stop(Stop::Undone)) => return Some(self.part(Parted::Undone)),
+        }
+        self.up_done = true;
+        None
     }
 
     /// One direction has ended. The other goes on as long as it moves: a peer that vanished, or
@@ -123,18 +262,114 @@ impl Relay {
         if self.idle > IDLE_SWEEPS { Poll::Ready(End::Client) } else { Poll::Pending }
     }
 
-    fn end(&mut self, end: End) {
-        self.ended = true;
+    /// Whether the session can do without this master for a while, and perhaps have another.
+    fn may_outlive_master(&self) -> bool {
+        self.stuck().is_none()
+            && self.ledger.is_settled()
+            && self.ledger.may_move(Change::Planned).is_ok()
+            && self.seat.worker().shared().settings.move_sessions
+    }
+
+    /// Whether this hive stops, or a visitor is sent home, and nothing is asked of the master, nor
+    /// waited for.
+    fn is_drained(&self) -> bool {
+        let worker = self.seat.worker();
+        let sent_home = || self.seat.is_visitor() && worker.is_sent_home(self.slot);
+        (worker.is_draining() || sent_home())
+            && self.up.is_empty()
+            && self.stuck().is_none()
+            && match self.ledger.may_move(Change::Planned) {
+                Ok(()) | Err(Why::Script) => true,
+                Err(Why::Tracking) => self.ledger.is_settled(),
+                Err(_) => false,
+            }
+    }
+
+    /// What cannot be taken along to another master.
+    fn stuck(&self) -> Option<Why> {
+        let why = if self.up.is_committed() || self.up_done || self.down_done {
+            Why::HalfRequest
+        } else if !self.down.is_empty() {
+            Why::Outstanding
+        } else {
+            return None;
+        };
+        // The ledger may know better.
+        Some(self.ledger.may_move(Change::Planned).err().unwrap_or(why))
+    }
+
+    fn part(&self, parted: Parted) -> End {
+        self.stuck().map_or(End::Part(parted), End::Cut)
+    }
+
+    /// The route leads elsewhere. What the old master said to a blocked client in a planned change,
+    /// that it has done nothing, may be here without having been looked at.
+    fn outdated(&mut self) -> End {
+        let blocked = self.ledger.may_move(Change::Planned) == Err(Why::Blocked);
+        if blocked && !self.down.is_committed() && self.is_refused() {
+            return self.part(Parted::Undone);
+        }
+        self.part(Parted::Outdated)
+    }
+
+    fn is_refused(&mut self) -> bool {
+        let mut said = self.drop_down();
+        let mut buffer = self.seat.worker().buffer.borrow_mut();
+        let received = socket::recv_now(&self.master, &mut buffer).unwrap_or(0);
+        said.extend_from_slice(buffer.get(..received).unwrap_or_default());
+        let down = self.ledger.replies(&said, true);
+        down.undone && down.send == 0
+    }
+
+    /// All that may be passed on has been; the refusal behind it is not for the client.
+    fn undone(&mut self) -> End {
+        self.drop_down();
+        self.part(Parted::Undone)
+    }
+
+    /// Nothing more of this master goes to the client. Returns what was read and not let go.
+    fn drop_down(&mut self) -> Vec<u8> {
+        self.last_reply = self.last_reply.max(self.down.last());
+        std::mem::take(&mut self.down).into_tail()
+    }
+
+    /// Tells the worker whether something is outstanding.
+    fn account(&mut self) {
+        let busy = !self.ledger.is_settled();
+        if busy != self.counted {
+            self.counted = busy;
+            self.seat.worker().count_busy(busy);
+        }
+    }
+
+    fn end(mut self, end: End) {
+        self.leave();
         match end {
-            End::Complete => {}
             // What is on its way to the client is still delivered; the close tells it the rest.
-            End::Master => {}
+            End::Complete | End::Master => {}
             // Nobody wants the replies, and what the master has not read it need not read.
             End::Client => socket::reset_on_close(&self.master),
-            End::Cut => {
-                self.seat.worker().tally().cut.add(1);
+            End::Cut(why) => {
+                self.seat.worker().count_cut(why);
                 self.reset_both();
             }
+            End::Drained => session::drained(self.client, self.seat),
+            End::Part(parted) => {
+                socket::reset_on_close(&self.master);
+                session::outlive(self.into_leftover(parted));
+            }
+        }
+    }
+
+    fn into_leftover(self, parted: Parted) -> Leftover {
+        Leftover {
+            last_reply: self.last_reply.max(self.down.last()),
+            client: self.client,
+            seat: self.seat,
+            ledger: self.ledger,
+            generation: self.generation,
+            tail: self.up.into_tail(),
+            parted,
         }
     }
 
@@ -142,200 +377,14 @@ impl Relay {
         socket::reset_on_close(&self.master);
         socket::reset_on_close(&self.client);
     }
-}
 
-impl Future for Relay {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let relay = self.get_mut();
-        let end = ready!(relay.turn(cx));
-        relay.end(end);
-        Poll::Ready(())
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        if !self.ended {
-            // The worker ends.
-            self.reset_both();
+    /// The worker has nothing more to do with it.
+    fn leave(&mut self) {
+        let worker = self.seat.worker();
+        if std::mem::take(&mut self.counted) {
+            worker.count_busy(false);
         }
-        self.seat.worker().leave(self.slot);
-    }
-}
-
-/// The permission to pass on bytes in one direction, asked before every write.
-struct Pass<'a> {
-    worker: &'a Worker,
-    generation: u64,
-    slot: u32,
-    /// From the client to the master: what a held route stops.
-    requests: bool,
-}
-
-impl Pass<'_> {
-    /// Ready if bytes may go now; pending, with a wake-up, while the route is held or the gate is
-    /// closed.
-    fn ask(&self) -> Poll<Result<(), Fault>> {
-        let stamp = self.worker.shared().routes.stamp();
-        if stamp.generation() != self.generation {
-            return Poll::Ready(Err(Fault::Cut));
-        }
-        if self.requests && stamp.is_held() {
-            self.worker.keep(self.slot);
-            return Poll::Pending;
-        }
-        if !self.worker.shared().gate.is_open() && self.worker.stall(self.slot) {
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Ready unless the route is held, or another relay waits for the gate already.
-    fn ask_to_read(&self) -> Poll<()> {
-        if self.requests && self.worker.shared().routes.stamp().is_held() {
-            self.worker.keep(self.slot);
-            return Poll::Pending;
-        }
-        if self.worker.is_stalled() && self.worker.stall(self.slot) {
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    }
-}
-
-/// Why a direction ends before its end of file.
-enum Fault {
-    /// The socket it reads from broke.
-    Source,
-    /// The socket it writes to broke.
-    Sink,
-    /// The route changed.
-    Cut,
-}
-
-impl Fault {
-    fn end(self, source: End, sink: End) -> End {
-        match self {
-            Fault::Source => source,
-            Fault::Sink => sink,
-            Fault::Cut => End::Cut,
-        }
-    }
-}
-
-/// One direction.
-#[derive(Default)]
-struct Flow {
-    /// Read and not yet written.
-    tail: Option<Box<Tail>>,
-    /// Read once without waiting to be told.
-    unread: bool,
-    eof: bool,
-    done: bool,
-    moved: bool,
-}
-
-/// What the other side had no room for: at most one buffer. Boxed, because an idle session has none.
-struct Tail {
-    bytes: Vec<u8>,
-    written: usize,
-}
-
-impl Flow {
-    /// Moves what there is. Ready when the end of file has been passed on, or at a fault.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &TcpStream,
-        to: &TcpStream,
-        pass: &Pass<'_>,
-        count: &Count,
-    ) -> Poll<Result<(), Fault>> {
-        for _ in 0..TURN {
-            if self.done {
-                return Poll::Ready(Ok(()));
-            }
-            if self.tail.is_some() {
-                ready!(self.write_tail(cx, to, pass, count))?;
-            } else if self.eof {
-                socket::shutdown_write(to);
-                self.done = true;
-            } else {
-                ready!(self.read(cx, from, to, pass, count))?;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn write_tail(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &TcpStream,
-        pass: &Pass<'_>,
-        count: &Count,
-    ) -> Poll<Result<(), Fault>> {
-        ready!(to.poll_write_ready(cx)).map_err(|_| Fault::Sink)?;
-        ready!(pass.ask())?;
-        let Some(tail) = &mut self.tail else { return Poll::Ready(Ok(())) };
-        let rest = tail.bytes.get(tail.written..).unwrap_or_default();
-        let sent = socket::send(to, rest).map_err(|_| Fault::Sink)?;
-        tail.written += sent;
-        if sent == rest.len() {
-            self.tail = None;
-        }
-        self.sent(sent, count);
-        Poll::Ready(Ok(()))
-    }
-
-    fn read(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &TcpStream,
-        to: &TcpStream,
-        pass: &Pass<'_>,
-        count: &Count,
-    ) -> Poll<Result<(), Fault>> {
-        ready!(pass.ask_to_read());
-        let mut buffer = pass.worker.buffer.borrow_mut();
-        let received = if std::mem::take(&mut self.unread) {
-            socket::recv_now(from, &mut buffer)
-        } else {
-            ready!(from.poll_read_ready(cx)).map_err(|_| Fault::Source)?;
-            socket::recv(from, &mut buffer)
-        };
-        let chunk = match received {
-            Ok(0) => {
-                self.eof = true;
-                return Poll::Ready(Ok(()));
-            }
-            Ok(received) => buffer.get(..received).unwrap_or_default(),
-            Err(error) if socket::is_retry(&error) => return Poll::Ready(Ok(())),
-            Err(_) => return Poll::Ready(Err(Fault::Source)),
-        };
-        let asked = pass.ask();
-        let sent = match asked {
-            Poll::Ready(Ok(())) => socket::send(to, chunk).map_err(|_| Fault::Sink)?,
-            Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
-            Poll::Pending => 0,
-        };
-        self.sent(sent, count);
-        if sent < chunk.len() {
-            let bytes = chunk.get(sent..).unwrap_or_default().to_vec();
-            self.tail = Some(Box::new(Tail { bytes, written: 0 }));
-        }
-        asked
-    }
-
-    fn sent(&mut self, sent: usize, count: &Count) {
-        self.moved |= sent > 0;
-        count.add(sent as u64);
-    }
-
-    fn take_moved(&mut self) -> bool {
-        std::mem::take(&mut self.moved)
+        worker.leave(self.slot);
     }
 }
 
@@ -346,6 +395,6 @@ mod tests {
     /// A worker keeps one of these for every client: growth is paid ten thousand times.
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Relay>() <= 144, "{} bytes", size_of::<Relay>());
+        assert!(size_of::<Relay>() <= 352, "{} bytes", size_of::<Relay>());
     }
 }

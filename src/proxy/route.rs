@@ -7,7 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::Routed;
-use crate::election::{Epoch, Route};
+use super::ledger::{Change, Why};
+use crate::election::{Epoch, Keep, Route, Time};
+
+/// Changes of generation that are remembered: a session that missed more of them is cut.
+const REMEMBERED: usize = 64;
 
 /// A route as the threads see it.
 #[derive(Debug)]
@@ -41,6 +45,15 @@ impl Stamp {
     }
 }
 
+/// How a session goes on that is not cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fate {
+    /// The newest generation, which was judged for.
+    pub(super) generation: u64,
+    /// What happened on the way there: a crash if there was any.
+    pub(super) change: Change,
+}
+
 /// The route, shared by the control plane, which sets it, and the workers, which confirm it.
 pub(super) struct Routes {
     /// The [`Stamp`] of the newest route. Read before every write, so that a change holds for all
@@ -57,6 +70,8 @@ struct Newest {
     epoch: Epoch,
     /// Counts all routes given, ignored ones too.
     count: u64,
+    /// Who may enter the generations up to the present one, which is last.
+    keeps: VecDeque<Keep>,
 }
 
 struct Confirms {
@@ -78,6 +93,7 @@ impl Routes {
                 current: Arc::new(current),
                 epoch: Epoch::default(),
                 count: 0,
+                keeps: VecDeque::new(),
             }),
             confirms: Mutex::new(Confirms {
                 waiting: VecDeque::new(),
@@ -89,7 +105,9 @@ impl Routes {
     }
 
     /// Makes `route` the newest, unless it is of an older epoch. The workers have to be told.
-    pub(super) fn set(&self, id: u64, route: Route) {
+    ///
+    /// Where this begins a generation, `keep` says which sessions may enter it.
+    pub(super) fn set(&self, id: u64, route: Route, keep: Keep) {
         let mut newest = lock(&self.newest);
         newest.count += 1;
         let epoch = match &route {
@@ -98,8 +116,11 @@ impl Routes {
         };
         if epoch >= newest.epoch {
             newest.epoch = epoch;
-            let old = &newest.current;
+            let old = newest.current.clone();
             let lives_on = continues(&old.route, &route);
+            if !lives_on {
+                newest.enter(keep);
+            }
             let generation = if lives_on { old.generation } else { old.generation + 1 };
             let same_kind = lives_on && discriminant(&old.route) == discriminant(&route);
             let since = if same_kind { old.since } else { Instant::now() };
@@ -121,6 +142,34 @@ impl Routes {
     pub(super) fn newest(&self) -> (u64, Arc<Current>) {
         let newest = lock(&self.newest);
         (newest.count, newest.current.clone())
+    }
+
+    /// What becomes of a session of generation `from` whose last reply was passed on at this time
+    /// since the origin: every change since then has to keep it.
+    ///
+    /// # Errors
+    ///
+    /// Why it is cut.
+    pub(super) fn fate(&self, from: u64, last_reply: Time) -> Result<Fate, Why> {
+        let newest = lock(&self.newest);
+        let generation = newest.current.generation;
+        let steps = generation.saturating_sub(from) as usize;
+        let unknown = newest.keeps.len().checked_sub(steps).ok_or(Why::Stale)?;
+        let mut fate = Fate { generation, change: Change::Planned };
+        for keep in newest.keeps.iter().skip(unknown) {
+            let before = match keep {
+                Keep::None => return Err(Why::Stale),
+                Keep::Crash { before } => {
+                    fate.change = Change::Crash;
+                    before
+                }
+                Keep::Planned { before } => before,
+            };
+            if last_reply >= *before {
+                return Err(Why::Stale);
+            }
+        }
+        Ok(fate)
     }
 
     /// Worker `index` goes by the route with this count or a newer one.
@@ -150,6 +199,15 @@ impl Routes {
             confirms = lock(&self.confirms);
         }
         confirms.calling = false;
+    }
+}
+
+impl Newest {
+    fn enter(&mut self, keep: Keep) {
+        if self.keeps.len() == REMEMBERED {
+            self.keeps.pop_front();
+        }
+        self.keeps.push_back(keep);
     }
 }
 
@@ -230,7 +288,7 @@ mod tests {
             (Route::Hold, 9),
         ];
         for (step, (route, generation)) in steps.into_iter().enumerate() {
-            routes.set(0, route);
+            routes.set(0, route, Keep::None);
             assert_eq!(routes.stamp().generation(), generation, "step {step}");
             let newest = routes.newest().1;
             assert_eq!(newest.generation, generation, "step {step}");
@@ -243,17 +301,57 @@ mod tests {
     #[test]
     fn all_workers_confirm_before_the_driver_hears() {
         let (routes, called) = routes(2);
-        routes.set(10, forward(5, 1, 1));
-        routes.set(11, forward(4, 2, 2));
+        routes.set(10, forward(5, 1, 1), Keep::None);
+        routes.set(11, forward(4, 2, 2), Keep::None);
         routes.confirm(0, 2);
         assert!(lock(&called).is_empty());
         routes.confirm(1, 1);
         assert_eq!(*lock(&called), [10]);
-        routes.set(12, Route::Hold);
+        routes.set(12, Route::Hold, Keep::None);
         routes.confirm(1, 3);
         assert_eq!(*lock(&called), [10, 11]);
         routes.confirm(0, 3);
         routes.confirm(0, 3);
         assert_eq!(*lock(&called), [10, 11, 12]);
+    }
+
+    const CRASH: fn(u64) -> Keep = |before| Keep::Crash { before: Time(before) };
+    const PLANNED: fn(u64) -> Keep = |before| Keep::Planned { before: Time(before) };
+
+    /// Every change on the way has its say, and one crash makes it a crash.
+    #[test]
+    fn a_session_outlives_only_changes_that_all_keep_it() {
+        let (routes, _) = routes(1);
+        routes.set(0, forward(1, 1, 1), Keep::None);
+        let moved = |from, last| routes.fate(from, Time(last)).map(|fate| fate.change);
+        assert_eq!(moved(1, 99), Ok(Change::Planned), "nothing has happened");
+        assert_eq!(moved(0, 0), Err(Why::Stale));
+        routes.set(0, forward(2, 2, 2), PLANNED(50));
+        assert_eq!(moved(1, 49), Ok(Change::Planned));
+        assert_eq!(moved(1, 50), Err(Why::Stale));
+        routes.set(0, Route::Hold, CRASH(40));
+        routes.set(0, forward(3, 3, 3), CRASH(60));
+        assert_eq!(moved(1, 39), Ok(Change::Crash));
+        assert_eq!(moved(1, 40), Err(Why::Stale));
+        assert_eq!(moved(3, 59), Ok(Change::Crash));
+        assert_eq!(routes.fate(4, Time(99)).map(|fate| fate.generation), Ok(4));
+        routes.set(0, forward(4, 3, 3), Keep::None);
+        assert_eq!(moved(1, 39), Ok(Change::Crash), "the same master: nobody is asked");
+        routes.set(0, Route::Hold, Keep::None);
+        assert_eq!(moved(4, 0), Err(Why::Stale));
+    }
+
+    #[test]
+    fn only_so_many_changes_are_remembered() {
+        let (routes, _) = routes(1);
+        routes.set(0, forward(1, 1, 1), Keep::None);
+        for step in 0..REMEMBERED {
+            assert!(routes.fate(1, Time(0)).is_ok(), "after {step}");
+            routes.set(0, forward(1, 1, step as u8 + 2), PLANNED(1));
+        }
+        assert!(routes.fate(1, Time(0)).is_ok());
+        routes.set(0, Route::Hold, PLANNED(1));
+        assert_eq!(routes.fate(1, Time(0)), Err(Why::Stale));
+        assert!(routes.fate(2, Time(0)).is_ok());
     }
 }

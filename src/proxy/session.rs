@@ -1,4 +1,4 @@
-//! A client until it has a master: held, being connected, or turned away.
+//! A client that has no master: held, being connected, or turned away.
 
 use std::fmt::Write as _;
 use std::io;
@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub(super) use super::moving::outlive;
 use super::relay::Relay;
 use super::socket;
 use super::worker::{Seat, View, Worker};
@@ -20,46 +21,101 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Longest reason passed on to a client, in characters.
 const MAX_REASON: usize = 200;
 
-/// Takes a client through to a relay, or to its end.
+/// Takes a new client through to a relay, or to its end.
 pub(super) async fn serve(client: TcpStream, seat: Seat) {
     let mut view = seat.worker().view();
     let mut waited = Waited::default();
     loop {
-        let now = view.borrow_and_update().clone();
-        let current = &*now.current;
-        let error = match &current.route {
-            Route::Refuse { reason } if seat.worker().shared().elsewhere.is_none() => {
-                return turn_away(&client, &seat, reason).await;
+        match look(&client, &seat, &mut view, &mut waited).await {
+            Looked::Changed => {}
+            Looked::Gone => return,
+            Looked::Over(end) => return leave(&client, &seat, end).await,
+            Looked::Elsewhere => return seat.hand_over(client),
+            Looked::Master(upstream, generation) => {
+                let relay = Relay::new(seat, client, upstream, generation, waited.any());
+                tokio::task::spawn_local(relay);
+                return;
             }
-            Route::Forward { .. } if !seat.worker().gate_is_open() => NoMaster::Unsure,
-            Route::Forward { master, .. } if now.probe == 0 => {
-                let generation = current.generation;
-                match attach(&client, &seat, &mut view, generation, *master, &waited).await {
-                    Attached::To(upstream) => {
-                        let relay = Relay::new(seat, client, upstream, generation, waited.any());
-                        tokio::task::spawn_local(relay);
-                        return;
-                    }
-                    Attached::Failed => seat.worker().master_is_silent(generation, *master),
-                    Attached::Outdated => {}
-                    Attached::Gone => return,
+        }
+    }
+}
+
+/// What a client without a master has come to.
+pub(super) enum Looked {
+    /// A connection to the master of this generation.
+    Master(TcpStream, u64),
+    /// The route, or the state of its master: look again.
+    Changed,
+    /// The client closed or reset.
+    Gone,
+    /// It is not served.
+    Over(Leave),
+    /// There is no route for it here, but another proxy that takes it.
+    Elsewhere,
+}
+
+/// How a client is let go that has a right to know.
+pub(super) enum Leave {
+    /// With this error.
+    TurnedAway(String),
+    /// With the end of file: this hive stops.
+    Drained,
+}
+
+/// Looks at the route once: connects, or waits until there is something new.
+pub(super) async fn look(
+    client: &TcpStream,
+    seat: &Seat,
+    view: &mut watch::Receiver<View>,
+    waited: &mut Waited,
+) -> Looked {
+    let worker = seat.worker();
+    let now = view.borrow_and_update().clone();
+    let current = &*now.current;
+    let error = match &current.route {
+        Route::Refuse { reason } if worker.shared().elsewhere.is_none() => {
+            return Looked::Over(Leave::TurnedAway(reason.clone()));
+        }
+        Route::Forward { .. } if !worker.gate_is_open() => NoMaster::Unsure,
+        Route::Forward { master, .. } if now.probe == 0 => {
+            let generation = current.generation;
+            return match attach(client, seat, view, generation, *master, waited).await {
+                Attached::To(upstream) => Looked::Master(upstream, generation),
+                Attached::Failed => {
+                    worker.master_is_silent(generation, *master);
+                    Looked::Changed
                 }
-                continue;
-            }
-            Route::Forward { master, .. } => NoMaster::Silent(*master),
-            Route::Held { master, .. } => NoMaster::Changing(*master, current.since),
-            Route::Hold | Route::Refuse { .. } => NoMaster::Unknown(current.since),
-        };
-        if seat.worker().shared().elsewhere.is_some() {
-            return seat.hand_over(client);
+                Attached::Outdated => Looked::Changed,
+                Attached::Gone => Looked::Gone,
+            };
         }
-        match hold(&client, &seat, &mut view, &mut waited).await {
-            Held::Changed => {}
-            Held::Gone => return,
-            Held::TooLong => {
-                return turn_away(&client, &seat, &error.text(waited.since)).await;
-            }
-        }
+        Route::Forward { master, .. } => NoMaster::Silent(*master),
+        Route::Held { master, .. } => NoMaster::Changing(*master, current.since),
+        Route::Hold | Route::Refuse { .. } => NoMaster::Unknown(current.since),
+    };
+    if worker.shared().elsewhere.is_some() {
+        return Looked::Elsewhere;
+    }
+    if worker.is_draining() {
+        return Looked::Over(Leave::Drained);
+    }
+    match hold(client, seat, view, waited).await {
+        Held::Changed => Looked::Changed,
+        Held::Gone => Looked::Gone,
+        Held::TooLong => Looked::Over(Leave::TurnedAway(error.text(waited.since))),
+    }
+}
+
+/// Lets a client go that is owed nothing.
+pub(super) fn drained(client: TcpStream, seat: Seat) {
+    tokio::task::spawn_local(async move { leave(&client, &seat, Leave::Drained).await });
+}
+
+/// Lets a client go that was not served, and waits for its end.
+pub(super) async fn leave(client: &TcpStream, seat: &Seat, how: Leave) {
+    match how {
+        Leave::TurnedAway(reason) => turn_away(client, seat, &reason).await,
+        Leave::Drained => dismiss(client, seat.worker(), "").await,
     }
 }
 
@@ -70,13 +126,13 @@ pub(super) async fn too_many(client: TcpStream, worker: &Worker) {
 
 /// Since when a client is held, if it was ever.
 #[derive(Default)]
-struct Waited {
+pub(super) struct Waited {
     since: Option<Instant>,
 }
 
 impl Waited {
     /// Then its readiness was taken away, and an end of file means that it gave up.
-    fn any(&self) -> bool {
+    pub(super) fn any(&self) -> bool {
         self.since.is_some()
     }
 }
@@ -137,7 +193,7 @@ async fn attach(
     }
 }
 
-enum Held {
+pub(super) enum Held {
     /// The route, or the state of its master.
     Changed,
     /// The client closed or reset.
@@ -146,7 +202,8 @@ enum Held {
     TooLong,
 }
 
-async fn hold(
+/// Waits for something new while the client is held.
+pub(super) async fn hold(
     client: &TcpStream,
     seat: &Seat,
     view: &mut watch::Receiver<View>,
@@ -174,7 +231,7 @@ async fn hold(
 
 /// Returns when the client has closed or reset, whatever it sent before. Takes its readiness away:
 /// the next to read must not wait to be told that there is something.
-async fn gone(client: &TcpStream) {
+pub(super) async fn gone(client: &TcpStream) {
     loop {
         match client.ready(Interest::READABLE).await {
             Ok(ready) if !ready.is_read_closed() => {
@@ -247,7 +304,9 @@ async fn dismiss(client: &TcpStream, worker: &Worker, line: &str) {
     let farewell = async {
         client.writable().await?;
         // A fresh socket takes a line whole.
-        client.try_write(line.as_bytes())?;
+        if !line.is_empty() {
+            client.try_write(line.as_bytes())?;
+        }
         socket::shutdown_write(client);
         discard(client, worker).await
     };

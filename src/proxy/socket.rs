@@ -1,6 +1,7 @@
 //! Options of the sockets, and single calls on them.
 
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -75,6 +76,12 @@ pub(super) fn shutdown_write(stream: &TcpStream) {
 /// One receive, whatever tokio believes about readiness.
 pub(super) fn recv_now(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     (&*SockRef::from(stream)).read(buffer)
+}
+
+/// Whether there is a byte (1) or the end of file (0), whatever tokio believes about readiness.
+/// Takes nothing.
+pub(super) fn peek_now(stream: &TcpStream) -> io::Result<usize> {
+    SockRef::from(stream).peek(&mut [MaybeUninit::uninit()])
 }
 
 /// One receive if the socket is ready. Short means drained: then the readiness is taken back at

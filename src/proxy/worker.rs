@@ -1,7 +1,11 @@
 //! A worker: one thread, one runtime, and all that its sessions share.
 
+mod hold;
+mod probe;
+mod relays;
+mod seat;
+
 use std::cell::{Cell, RefCell};
-use std::hash::RandomState;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,21 +20,24 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::desk::{Desk, Job, Shared, Tally};
+use super::ledger::Why;
 use super::route::Current;
-use super::{session, socket, visit};
-use crate::election::{RedisAddr, Route};
+use super::session;
+use super::splice::Pipes;
+use crate::election::{Route, Time};
+use hold::Replies;
+use probe::Probes;
+use relays::Relays;
+use seat::Door;
+pub(super) use seat::Seat;
 
 /// Bytes moved with one receive and one send.
 const BUFFER: usize = 64 * 1024;
 /// Connections to a master that a worker opens at one time: a whole held crowd at once would
 /// overflow the master's queue and be dropped by its kernel.
 const CONNECTING: usize = 32;
-/// First and longest wait between two questions whether a master takes connections again.
-const PROBE_FIRST: Duration = Duration::from_millis(50);
-const PROBE_LONGEST: Duration = Duration::from_millis(500);
 /// How often half-closed sessions are asked whether anything moves.
 const SWEEP: Duration = Duration::from_secs(10);
-
 /// Starts the thread of worker `index`.
 ///
 /// # Errors
@@ -76,6 +83,8 @@ async fn run(shared: Arc<Shared>, index: usize, mut inbox: mpsc::UnboundedReceiv
             tokio::select! {
                 biased;
                 () = control.desk().bell.notified() => control.attend(),
+                () = control.overdue() => control.settled(),
+                () = tokio::task::yield_now(), if control.is_waking() => control.wake_some(),
                 _ = sweep.tick() => control.sweep(),
             }
         }
@@ -105,12 +114,17 @@ pub(super) struct Worker {
     view: watch::Sender<View>,
     /// Through which every small chunk goes: an idle session has no buffer.
     pub(super) buffer: RefCell<Box<[u8]>>,
+    /// Through which bulk goes.
+    pub(super) pipes: RefCell<Pipes>,
     pub(super) connecting: Semaphore,
     relays: RefCell<Relays>,
     /// A client without a master waits for the gate.
     gate_awaited: Cell<bool>,
     sweeps: Cell<u32>,
-    probes: Cell<u32>,
+    probes: Probes,
+    replies: Replies,
+    /// Sessions end at their next boundary.
+    draining: Cell<bool>,
 }
 
 /// What a session without a master goes by.
@@ -122,27 +136,6 @@ pub(super) struct View {
     pub(super) probe: u32,
 }
 
-/// The running relays of a worker, by slot.
-#[derive(Default)]
-struct Relays {
-    slots: Vec<Option<Slot>>,
-    free: Vec<u32>,
-    /// Slots that wait for the gate.
-    stalled: Vec<u32>,
-    /// Slots whose requests wait for the end of a held route.
-    kept: Vec<u32>,
-}
-
-struct Slot {
-    waker: Waker,
-    stalled: bool,
-    kept: bool,
-    half_closed: bool,
-    visitor: bool,
-    /// A visitor whose session is to end with its last reply.
-    sent_home: bool,
-}
-
 impl Worker {
     fn new(shared: Arc<Shared>, index: usize) -> Worker {
         let (_, current) = shared.routes.newest();
@@ -151,11 +144,14 @@ impl Worker {
             index,
             view: watch::Sender::new(View { current, probe: 0 }),
             buffer: RefCell::new(vec![0; BUFFER].into_boxed_slice()),
+            pipes: RefCell::new(Pipes::new()),
             connecting: Semaphore::new(CONNECTING),
             relays: RefCell::default(),
             gate_awaited: Cell::new(false),
             sweeps: Cell::new(0),
-            probes: Cell::new(0),
+            probes: Probes::default(),
+            replies: Replies::default(),
+            draining: Cell::new(false),
         }
     }
 
@@ -172,55 +168,40 @@ impl Worker {
         &self.desk().tally
     }
 
-    /// The master of `generation` did not take a connection: everybody waits for one probe
-    /// instead of trying alone.
-    pub(super) fn master_is_silent(self: &Rc<Worker>, generation: u64, master: RedisAddr) {
-        let view = self.view.borrow().clone();
-        if view.current.generation != generation || view.probe != 0 {
-            return;
-        }
-        let probe = self.probes.get().checked_add(1).unwrap_or(1);
-        self.probes.set(probe);
-        self.view.send_modify(|view| view.probe = probe);
-        tokio::task::spawn_local(self.clone().probe(probe, master));
+    /// Counts a session that is cut.
+    pub(super) fn count_cut(&self, why: Why) {
+        tracing::debug!(?why, "a session is cut");
+        self.tally().cut(why);
     }
 
-    async fn probe(self: Rc<Worker>, probe: u32, master: RedisAddr) {
-        let mut wait = PROBE_FIRST;
-        loop {
-            tokio::time::sleep(wait).await;
-            wait = (wait * 3 / 2).min(PROBE_LONGEST);
-            if self.view.borrow().probe != probe {
-                return;
-            }
-            if socket::connect(master).await.is_ok() {
-                self.view.send_if_modified(|view| {
-                    let mine = view.probe == probe;
-                    if mine {
-                        view.probe = 0;
-                    }
-                    mine
-                });
-                return;
-            }
-        }
+    /// Milliseconds of the clock that ledgers count in.
+    pub(super) fn millis(&self) -> u64 {
+        self.shared.settings.origin.elapsed().as_millis() as u64
     }
 
-    /// The bell: a new route, a touch, or both.
+    /// Whether bytes may go to the master of `generation` now: new requests, that is, not the rest
+    /// of one.
+    pub(super) fn may_ask(&self, generation: u64) -> bool {
+        let stamp = self.shared.routes.stamp();
+        stamp.generation() == generation && !stamp.is_held() && self.shared.gate.is_open()
+    }
+
+    /// The bell: a new route, a touch, the beginning of the drain, or several of them.
     fn attend(&self) {
         let (count, current) = self.shared.routes.newest();
-        // From here on every relay of an older generation finds itself cut before it writes, and
-        // where the newest route is held none passes on a request.
-        self.shared.routes.confirm(self.index, count);
         let old = self.view.borrow().current.clone();
+        let cut = old.generation != current.generation;
+        let held = matches!(current.route, Route::Held { .. });
+        // From here on every relay of an older generation finds itself outdated before it writes,
+        // and where the newest route is held none passes on a new request.
+        self.confirm(count, held && !cut);
         if !Arc::ptr_eq(&old, &current) {
-            let cut = old.generation != current.generation;
-            let held = matches!(current.route, Route::Held { .. });
+            if cut || !held {
+                self.relays.borrow_mut().wake_kept();
+            }
             self.view.send_replace(View { current, probe: 0 });
             if cut {
-                self.relays.borrow_mut().wake_all();
-            } else if !held {
-                self.relays.borrow_mut().wake_kept();
+                self.relays.borrow_mut().begin_waking();
             }
         }
         match self.desk().send_home.swap(0, Ordering::SeqCst) {
@@ -228,12 +209,29 @@ impl Worker {
             one_in => self.relays.borrow_mut().send_home(one_in),
         }
         self.unstall();
+        if self.shared.draining.load(Ordering::SeqCst) && !self.draining.replace(true) {
+            self.view.send_modify(|_| {});
+            self.relays.borrow_mut().begin_waking();
+        }
+    }
+
+    /// Whether this hive stops: sessions are closed at their next boundary.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    fn is_waking(&self) -> bool {
+        self.relays.borrow().is_waking()
+    }
+
+    fn wake_some(&self) {
+        self.relays.borrow_mut().wake_some();
     }
 
     /// Wakes who waits for the gate, if it is open.
     fn unstall(&self) {
         let mut relays = self.relays.borrow_mut();
-        if relays.stalled.is_empty() && !self.gate_awaited.get() {
+        if !relays.is_stalled() && !self.gate_awaited.get() {
             return;
         }
         if !self.shared.gate.is_open() {
@@ -242,12 +240,7 @@ impl Worker {
                 return;
             }
         }
-        for slot in std::mem::take(&mut relays.stalled) {
-            if let Some(slot) = relays.get(slot) {
-                slot.stalled = false;
-                slot.waker.wake_by_ref();
-            }
-        }
+        relays.wake_stalled();
         if self.gate_awaited.take() {
             // Nothing in it has changed, but who follows it looks again.
             self.view.send_modify(|_| {});
@@ -271,78 +264,53 @@ impl Worker {
     /// Makes the requests of the relay in `slot` wait for the end of a held route. No wake-up is
     /// lost: the bell of the route that ends it rings after this thread has seen it held.
     pub(super) fn keep(&self, slot: u32) {
-        let mut relays = self.relays.borrow_mut();
-        if relays.get(slot).is_some_and(|slot| !std::mem::replace(&mut slot.kept, true)) {
-            relays.kept.push(slot);
-        }
+        self.relays.borrow_mut().keep(slot);
     }
 
     /// Whether a relay waits for the gate: then nobody needs to read what it could not pass on.
     pub(super) fn is_stalled(&self) -> bool {
-        !self.relays.borrow().stalled.is_empty()
+        self.relays.borrow().is_stalled()
     }
 
-    /// Makes the relay in `slot` wait for the gate; false if the gate has opened meanwhile.
-    pub(super) fn stall(&self, slot: u32) -> bool {
+    /// Makes the relay in `slot` wait for the gate, unless it has opened meanwhile: then the time.
+    pub(super) fn stall(&self, slot: u32) -> Option<Time> {
         let mut relays = self.relays.borrow_mut();
-        if relays.stalled.is_empty() {
+        if !relays.is_stalled() {
             self.desk().mark_stalled();
-            if self.shared.gate.is_open() {
-                return false;
+            if let Some(now) = self.shared.gate.reading() {
+                return Some(now);
             }
         }
-        if relays.get(slot).is_some_and(|slot| !std::mem::replace(&mut slot.stalled, true)) {
-            relays.stalled.push(slot);
-        }
-        true
+        relays.stall(slot);
+        None
+    }
+
+    /// The text of a script went by: other masters may lack it.
+    pub(super) fn learn(&self, text: &[u8]) {
+        self.shared.scripts.offer(text);
     }
 
     /// A slot for a relay that is to be woken when the route changes.
     pub(super) fn enrol(&self, waker: Waker, visitor: bool) -> u32 {
-        let mut relays = self.relays.borrow_mut();
         self.tally().attached.add(1);
-        let slot = Some(Slot {
-            waker,
-            stalled: false,
-            kept: false,
-            half_closed: false,
-            visitor,
-            sent_home: false,
-        });
-        if let Some(index) = relays.free.pop() {
-            relays.slots[index as usize] = slot;
-            return index;
-        }
-        relays.slots.push(slot);
-        (relays.slots.len() - 1) as u32
+        self.relays.borrow_mut().enrol(waker, visitor)
     }
 
     /// Gives the slot back.
     pub(super) fn leave(&self, slot: u32) {
-        let mut relays = self.relays.borrow_mut();
-        let old = relays.slots.get_mut(slot as usize).and_then(Option::take);
-        if let Some(old) = old {
+        if self.relays.borrow_mut().leave(slot) {
             self.tally().attached.take_one();
-            relays.free.push(slot);
-            if old.stalled {
-                relays.stalled.retain(|&other| other != slot);
-            }
-            if old.kept {
-                relays.kept.retain(|&other| other != slot);
-            }
         }
     }
 
     /// The relay in `slot` moves bytes in one direction only: it takes part in sweeps.
     pub(super) fn half_closed(&self, slot: u32) {
-        if let Some(slot) = self.relays.borrow_mut().get(slot) {
-            slot.half_closed = true;
-        }
+        self.relays.borrow_mut().half_closed(slot);
     }
 
     /// Whether the relay in `slot` is a visitor's that is to end with its last reply.
     pub(super) fn is_sent_home(&self, slot: u32) -> bool {
-        self.relays.borrow_mut().get(slot).is_some_and(|slot| slot.sent_home)
+        self.relays.borrow().is_sent_home(slot)
     }
 
     /// How often half-closed relays have been woken to look at themselves.
@@ -351,10 +319,9 @@ impl Worker {
     }
 
     fn sweep(&self) {
+        self.pipes.borrow_mut().forgive();
         self.sweeps.set(self.sweeps.get().wrapping_add(1));
-        let relays = self.relays.borrow();
-        let half = relays.slots.iter().flatten().filter(|slot| slot.half_closed);
-        half.for_each(|slot| slot.waker.wake_by_ref());
+        self.relays.borrow().wake_half_closed();
     }
 
     fn turn_away(self: &Rc<Worker>, client: std::net::TcpStream) {
@@ -370,98 +337,5 @@ impl Worker {
     fn desk(&self) -> &Desk {
         // The index comes from the enumeration of these desks.
         &self.shared.desks[self.index]
-    }
-}
-
-impl Relays {
-    /// Nobody is left waiting for the gate or the route: who still has to will ask again.
-    fn wake_all(&mut self) {
-        self.stalled.clear();
-        self.kept.clear();
-        for slot in self.slots.iter_mut().flatten() {
-            (slot.stalled, slot.kept) = (false, false);
-            slot.waker.wake_by_ref();
-        }
-    }
-
-    /// Lets requests go on.
-    fn wake_kept(&mut self) {
-        for slot in std::mem::take(&mut self.kept) {
-            if let Some(slot) = self.get(slot) {
-                slot.kept = false;
-                slot.waker.wake_by_ref();
-            }
-        }
-    }
-
-    /// Ends the sessions of one in so many visitors when they can.
-    fn send_home(&mut self, one_in: u32) {
-        let dice = RandomState::new();
-        for (index, slot) in (0..).zip(&mut self.slots) {
-            if let Some(slot) = slot
-                && slot.visitor
-                && !slot.sent_home
-                && visit::is_chosen(&dice, index, one_in)
-            {
-                slot.sent_home = true;
-                slot.waker.wake_by_ref();
-            }
-        }
-    }
-
-    fn get(&mut self, slot: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(slot as usize)?.as_mut()
-    }
-}
-
-/// Where clients come in: their own door, or that of visitors.
-struct Door {
-    worker: Rc<Worker>,
-    visitors: bool,
-}
-
-impl Door {
-    fn admit(self: &Rc<Door>, client: std::net::TcpStream) {
-        let seat = Seat(self.clone());
-        if let Ok(client) = TcpStream::from_std(client) {
-            tokio::task::spawn_local(session::serve(client, seat));
-        }
-    }
-}
-
-/// The place of one client at a worker, counted as long as it is kept. One pointer: every session
-/// has one.
-pub(super) struct Seat(Rc<Door>);
-
-impl Seat {
-    pub(super) fn worker(&self) -> &Rc<Worker> {
-        &self.0.worker
-    }
-
-    /// Gives the client to where those go that there is no route for here; closes it if there is
-    /// no such place.
-    pub(super) fn hand_over(self, client: TcpStream) {
-        let worker = self.worker().clone();
-        // With both seats it would count twice.
-        drop(self);
-        if let Some(elsewhere) = &worker.shared.elsewhere {
-            elsewhere.take(client);
-        }
-    }
-
-    /// Whether the client came through the read endpoint.
-    pub(super) fn is_visitor(&self) -> bool {
-        self.0.visitors
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let worker = self.worker();
-        let tally = &worker.shared.tally;
-        worker.desk().load.fetch_sub(1, Ordering::Relaxed);
-        tally.visitors.fetch_sub(usize::from(self.is_visitor()), Ordering::Relaxed);
-        tally.clients.fetch_sub(1, Ordering::Relaxed);
-        worker.shared.seats.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -23,4 +23,5 @@ mod reads;
 mod repair;
 mod rescue;
 mod rolling;
+mod sessions;
 mod strangers;

@@ -102,8 +102,8 @@ fn a_slow_reader_stops_its_own_sender_only() {
     let sent: Arc<AtomicU64> = Arc::default();
     let count = sent.clone();
     let server = Server::start(move |mut stream| {
-        let mut first = [0];
-        if stream.read(&mut first).is_ok_and(|n| n == 1) && first == *b"B" {
+        let mut first = [0; 6];
+        if stream.read_exact(&mut first).is_ok() && first == *b"send\r\n" {
             let mut pattern = Pattern::new(5);
             for _ in 0..SIZE / 100_000 {
                 pattern.write(&stream, 100_000).unwrap();
@@ -117,7 +117,7 @@ fn a_slow_reader_stops_its_own_sender_only() {
     let hive = Hive::with(|settings| settings.threads = 1);
     hive.route(forward(1, server.addr));
     let (mut slow, other) = (hive.client(), hive.client());
-    slow.write_all(b"B").unwrap();
+    slow.write_all(b"send\r\n").unwrap();
     let mut last = 0;
     wait_until("the sender stands still", || {
         (0..100).for_each(|_| ping(&other));
@@ -135,8 +135,8 @@ fn a_stuck_master_connection_blocks_nobody_else() {
     let (release, wait) = mpsc::channel::<()>();
     let wait = Arc::new(std::sync::Mutex::new(wait));
     let server = Server::start(move |mut stream| {
-        let mut first = [0];
-        if stream.read(&mut first).is_ok_and(|n| n == 1) && first == *b"S" {
+        let mut first = [0; 6];
+        if stream.read_exact(&mut first).is_ok() && first == *b"stop\r\n" {
             let _ = wait.lock().unwrap().recv_timeout(PATIENCE);
             Pattern::new(6).check(&stream, 10_000_000);
             stream.write_all(b"done").unwrap();
@@ -148,7 +148,7 @@ fn a_stuck_master_connection_blocks_nobody_else() {
     let hive = Hive::with(|settings| settings.threads = 1);
     hive.route(forward(1, server.addr));
     let (mut stuck, other) = (hive.client(), hive.client());
-    stuck.write_all(b"S").unwrap();
+    stuck.write_all(b"stop\r\n").unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| Pattern::new(6).write(&stuck, 10_000_000).expect("write"));
         let mut up = 0;
@@ -168,10 +168,10 @@ fn a_stuck_master_connection_blocks_nobody_else() {
 fn a_reset_on_either_side_ends_the_other() {
     let (seen, saw) = mpsc::channel();
     let server = Server::start(move |mut stream: TcpStream| {
-        let mut order = [0; 4];
+        let mut order = [0; 6];
         stream.read_exact(&mut order).unwrap();
         stream.write_all(&order).unwrap();
-        if &order == b"kill" {
+        if &order == b"kill\r\n" {
             // The byte that follows is unread: the close is a reset.
             let _ = stream.peek(&mut [0]);
             return reset(stream);
@@ -181,15 +181,15 @@ fn a_reset_on_either_side_ends_the_other() {
     let hive = hive_to(&server);
 
     let mut client = hive.client();
-    client.write_all(b"stay").unwrap();
-    expect(&client, b"stay");
+    client.write_all(b"stay\r\n").unwrap();
+    expect(&client, b"stay\r\n");
     reset(client);
     let seen = saw.recv_timeout(PATIENCE).unwrap();
     assert_eq!(seen, Err(std::io::ErrorKind::ConnectionReset));
 
     let mut client = hive.client();
-    client.write_all(b"killx").unwrap();
-    expect(&client, b"kill");
+    client.write_all(b"kill\r\nx\r\n").unwrap();
+    expect(&client, b"kill\r\n");
     assert!(!matches!(client.read(&mut [0; 16]), Ok(1..)), "the client's connection ends too");
     hive.wait_for("both sessions are over", |c| c.clients == 0);
 }

@@ -164,11 +164,11 @@ fn new_clients_wait_and_are_served_by_whoever_comes_next() {
         let before = (old.accepted(), new.accepted());
         hive.route(held(1, old.addr));
         let mut clients: Vec<_> = (0..20).map(|_| hive.client()).collect();
-        clients.iter_mut().for_each(|client| client.write_all(b"early").unwrap());
+        clients.iter_mut().for_each(|client| client.write_all(b"early\r\n").unwrap());
         hive.wait_for("all are held", |c| c.held == 20);
         assert_eq!((old.accepted(), new.accepted()), before);
         hive.route(forward(epoch, next.addr));
-        clients.iter().for_each(|client| expect(client, b"early"));
+        clients.iter().for_each(|client| expect(client, b"early\r\n"));
     }
 }
 

@@ -96,11 +96,11 @@ fn new_clients_are_held_after_its_end() {
     hive.route(forward(1, server.addr));
     hive.proxy.lease(Some(boot_time()));
     let mut clients: Vec<_> = (0..20).map(|_| hive.client()).collect();
-    clients.iter_mut().for_each(|client| client.write_all(b"early").unwrap());
+    clients.iter_mut().for_each(|client| client.write_all(b"early\r\n").unwrap());
     hive.wait_for("all are held", |c| c.held == 20);
     assert_eq!(server.accepted(), 0);
     hive.proxy.lease(Some(boot_time() + PATIENCE));
-    clients.iter().for_each(|client| expect(client, b"early"));
+    clients.iter().for_each(|client| expect(client, b"early\r\n"));
     assert_eq!(hive.proxy.counters().held, 0);
     hive.proxy.lease(Some(boot_time()));
     let text = read_all(&hive.client());

@@ -19,13 +19,17 @@ fn a_held_client_is_served_when_there_is_a_master() {
     let (hive, server) = (Hive::start(), Server::echo());
     let mut clients: Vec<_> = (0..50).map(|_| hive.client()).collect();
     // Half of them send before they are held, half do not.
-    clients.iter_mut().step_by(2).for_each(|client| client.write_all(b"early").unwrap());
+    clients.iter_mut().step_by(2).for_each(|client| client.write_all(b"early\r\n").unwrap());
     hive.wait_for("all are held", |c| c.held == 50);
     assert_eq!(hive.proxy.counters().bytes_up, 0);
-    clients.iter_mut().skip(1).step_by(2).for_each(|client| client.write_all(b"held!").unwrap());
+    clients
+        .iter_mut()
+        .skip(1)
+        .step_by(2)
+        .for_each(|client| client.write_all(b"held!\r\n").unwrap());
     hive.route(forward(1, server.addr));
-    clients.iter().step_by(2).for_each(|client| expect(client, b"early"));
-    clients.iter().skip(1).step_by(2).for_each(|client| expect(client, b"held!"));
+    clients.iter().step_by(2).for_each(|client| expect(client, b"early\r\n"));
+    clients.iter().skip(1).step_by(2).for_each(|client| expect(client, b"held!\r\n"));
     clients.iter().for_each(ping);
     assert_eq!(hive.proxy.counters().held, 0);
 }
@@ -89,14 +93,6 @@ fn the_request_of_a_held_client_that_closed_is_not_forwarded() {
     }
 }
 
-/// Room for four descriptors a client beside what other tests have open.
-fn crowd() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-    (soft.unwrap_or(1024_usize).saturating_sub(400) / 4).clamp(100, 2_000)
-}
-
 #[test]
 fn a_crowd_is_cut_at_once_and_served_by_the_new_master() {
     let served: Arc<AtomicUsize> = Arc::default();
@@ -108,7 +104,7 @@ fn a_crowd_is_cut_at_once_and_served_by_the_new_master() {
     let new = Server::echo();
     let hive = Hive::start();
     hive.route(forward(1, old.addr));
-    let clients: Vec<_> = (0..crowd()).map(|_| hive.client()).collect();
+    let clients: Vec<_> = (0..crowd(4)).map(|_| hive.client()).collect();
     clients.iter().for_each(ping);
     let took = hive.route(forward(2, new.addr));
     let begun = Instant::now();
@@ -215,13 +211,13 @@ fn clients_wait_for_a_master_that_does_not_take_connections_yet() {
     drop(place);
     hive.route(forward(1, addr));
     let mut clients: Vec<_> = (0..20).map(|_| hive.client()).collect();
-    clients.iter_mut().for_each(|client| client.write_all(b"hello").unwrap());
+    clients.iter_mut().for_each(|client| client.write_all(b"hello\r\n").unwrap());
     hive.wait_for("all are held", |c| c.held == 20);
     let gone = clients.pop();
     drop(gone);
     hive.wait_for("one has left", |c| c.clients == 19);
     let server = Server::on(TcpListener::bind(addr).expect("the port is still free"), echo);
-    clients.iter().for_each(|client| expect(client, b"hello"));
+    clients.iter().for_each(|client| expect(client, b"hello\r\n"));
     assert_eq!(hive.proxy.counters().refused_total, 0);
     // One connection each, and those of the probes.
     assert!(server.accepted() <= 19 + 2, "{}", server.accepted());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use redis_hive::election::{Epoch, Id, Keep, RedisAddr, Route};
+use redis_hive::election::{Epoch, Id, Keep, RedisAddr, Route, Time};
 use redis_hive::proxy::{self, Counters, Proxy, ProxySettings};
 use socket2::SockRef;
 
@@ -25,6 +25,7 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 /// A proxy on loopback, which ends with this value.
 pub struct Hive {
     pub proxy: Proxy,
+    origin: Instant,
     confirmed: mpsc::Receiver<u64>,
     ids: AtomicUsize,
 }
@@ -46,18 +47,29 @@ impl Hive {
             freshness: false,
         };
         change(&mut settings);
+        let origin = settings.origin;
         let (tell, confirmed) = mpsc::channel();
         let routed = Arc::new(move |id| tell.send(id).unwrap_or(()));
         let proxy = proxy::start(settings, routed).expect("the proxy starts");
-        Hive { proxy, confirmed, ids: AtomicUsize::new(1) }
+        Hive { proxy, origin, confirmed, ids: AtomicUsize::new(1) }
+    }
+
+    /// The time that `Keep` is stated in.
+    pub fn now(&self) -> Time {
+        Time(self.origin.elapsed().as_micros() as u64)
     }
 
     /// Sets a route and waits for its confirmation, which has to be the next one and the only.
     /// Returns how long that took.
     pub fn route(&self, route: Route) -> Duration {
+        self.route_keeping(route, Keep::None)
+    }
+
+    /// The same, with sessions that live on.
+    pub fn route_keeping(&self, route: Route, keep: Keep) -> Duration {
         let id = self.ids.fetch_add(1, Ordering::Relaxed) as u64;
         let begun = Instant::now();
-        self.proxy.route(id, route, Keep::None);
+        self.proxy.route(id, route, keep);
         assert_eq!(self.confirmed.recv_timeout(PATIENCE), Ok(id));
         let took = begun.elapsed();
         assert!(self.confirmed.try_recv().is_err(), "confirmed twice");
@@ -144,6 +156,15 @@ impl Pusher {
             stream.write_all(bytes).unwrap();
         }
     }
+}
+
+/// How many clients there is room for, with so many descriptors each, beside what other tests have
+/// open.
+pub fn crowd(descriptors: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+    (soft.unwrap_or(1024_usize).saturating_sub(400) / descriptors).clamp(50, 2_000)
 }
 
 /// Raises the flag when it goes, also in a failure: the threads of the test end then.

@@ -39,7 +39,7 @@ impl Pair {
             freshness: false,
         };
         let read = proxy::start_reads(settings, Arc::new(|_| {}), &write.proxy).expect("it starts");
-        Pair { write, read, master: named(b"master\r\n"), copy: named(b"copy\r\n") }
+        Pair { write, read, master: named(b"+master\r\n"), copy: named(b"+copy\r\n") }
     }
 
     fn client(&self) -> TcpStream {
@@ -59,7 +59,7 @@ impl Pair {
     }
 }
 
-/// Answers everything with its name.
+/// Answers every request with its name.
 fn named(name: &'static [u8]) -> Server {
     Server::start(move |mut stream| {
         let mut buffer = [0; 1024];
@@ -81,19 +81,19 @@ fn it_leads_to_the_copy_while_there_is_a_route_and_else_to_the_master() {
     let pair = Pair::start();
     pair.write.route(forward(1, pair.master.addr));
     let early = pair.client();
-    ask(&early, b"master\r\n");
+    ask(&early, b"+master\r\n");
     pair.to_copy();
     let local = pair.client();
-    ask(&local, b"copy\r\n");
-    ask(&early, b"master\r\n");
+    ask(&local, b"+copy\r\n");
+    ask(&early, b"+master\r\n");
     pair.wait_for("one each", |write, read| {
         (write.clients, write.visitors, read.clients) == (1, 1, 1)
     });
     pair.to_nobody();
     expect_reset(&local);
     let again = pair.client();
-    ask(&again, b"master\r\n");
-    ask(&early, b"master\r\n");
+    ask(&again, b"+master\r\n");
+    ask(&early, b"+master\r\n");
     drop((early, again));
     pair.wait_for("all are gone", |write, read| {
         (write.clients, write.visitors, read.clients) == (0, 0, 0)
@@ -111,7 +111,7 @@ fn a_copy_that_refuses_costs_no_time() {
     pair.read.route(0, forward(0, nobody), Keep::None);
     let begun = Instant::now();
     let clients: Vec<_> = (0..20).map(|_| pair.client()).collect();
-    clients.iter().for_each(|client| ask(client, b"master\r\n"));
+    clients.iter().for_each(|client| ask(client, b"+master\r\n"));
     assert!(begun.elapsed() < PATIENCE / 4, "{:?}", begun.elapsed());
     let counters = pair.read.counters();
     assert_eq!((counters.held, counters.refused_total), (0, 0));
@@ -126,7 +126,7 @@ fn without_any_route_it_is_held_and_then_served() {
     pair.wait_for("it is held there", |write, _| (write.held, write.visitors) == (1, 1));
     assert_eq!(pair.read.counters().held, 0);
     pair.write.route(forward(1, pair.master.addr));
-    expect(&client, b"master\r\n");
+    expect(&client, b"+master\r\n");
     let pair = Pair::with(|settings| settings.hold_timeout = Duration::from_millis(100));
     let text = read_all(&pair.client());
     assert!(text.starts_with("-MASTERDOWN no master is known"), "{text}");
@@ -146,12 +146,12 @@ fn visitors_count_as_clients_of_the_write_endpoint() {
     let pair = Pair::with(|settings| settings.max_clients = 2);
     pair.write.route(forward(1, pair.master.addr));
     let (own, visitor) = (pair.write.client(), pair.client());
-    ask(&own, b"master\r\n");
-    ask(&visitor, b"master\r\n");
+    ask(&own, b"+master\r\n");
+    ask(&visitor, b"+master\r\n");
     assert_eq!(read_all(&pair.client()), "-ERR max number of clients reached\r\n");
     drop(own);
     pair.wait_for("there is room", |write, _| write.clients == 1);
-    ask(&pair.client(), b"master\r\n");
+    ask(&pair.client(), b"+master\r\n");
 }
 
 /// A client with a seat at either endpoint takes it from both.
@@ -162,9 +162,9 @@ fn both_endpoints_together_have_so_many_clients() {
     pair.write.route(forward(1, pair.master.addr));
     pair.to_copy();
     let local = [pair.client(), pair.client()];
-    local.iter().for_each(|client| ask(client, b"copy\r\n"));
+    local.iter().for_each(|client| ask(client, b"+copy\r\n"));
     let own = pair.write.client();
-    ask(&own, b"master\r\n");
+    ask(&own, b"+master\r\n");
     for full in [pair.client(), pair.write.client()] {
         assert_eq!(read_all(&full), "-ERR max number of clients reached\r\n");
     }
@@ -173,7 +173,7 @@ fn both_endpoints_together_have_so_many_clients() {
     pair.to_nobody();
     // The last seat is given up before it is taken again.
     let visitors = [pair.client(), pair.client()];
-    visitors.iter().for_each(|client| ask(client, b"master\r\n"));
+    visitors.iter().for_each(|client| ask(client, b"+master\r\n"));
     assert_eq!(read_all(&pair.client()), "-ERR max number of clients reached\r\n");
 }
 
@@ -193,21 +193,21 @@ fn visitors_are_sent_home_a_few_at_a_time() {
     pair.write.route(forward(1, pair.master.addr));
     let own: Vec<_> = (0..20).map(|_| pair.write.client()).collect();
     let visitors: Vec<_> = (0..VISITORS).map(|_| pair.client()).collect();
-    own.iter().chain(&visitors).for_each(|client| ask(client, b"master\r\n"));
+    own.iter().chain(&visitors).for_each(|client| ask(client, b"+master\r\n"));
     pair.to_copy();
     pair.write.proxy.send_home(u32::MAX);
-    visitors.iter().for_each(|client| ask(client, b"master\r\n"));
+    visitors.iter().for_each(|client| ask(client, b"+master\r\n"));
     pair.write.proxy.send_home(2);
     pair.wait_for("some have gone", |write, _| write.visitors < VISITORS);
     visitors
         .iter()
         .filter(|client| has_ended(client))
-        .for_each(|_| ask(&pair.client(), b"copy\r\n"));
+        .for_each(|_| ask(&pair.client(), b"+copy\r\n"));
     assert!(pair.write.proxy.counters().visitors > 0, "2 to the power of -60");
     pair.write.proxy.send_home(1);
     pair.wait_for("all have gone", |write, _| write.visitors == 0);
     visitors.iter().for_each(expect_end);
-    own.iter().for_each(|client| ask(client, b"master\r\n"));
+    own.iter().for_each(|client| ask(client, b"+master\r\n"));
     let counters = pair.write.proxy.counters();
     assert_eq!((counters.cut_total, counters.clients, counters.attached), (0, 20, 20));
 }
@@ -218,9 +218,9 @@ fn it_may_end_before_and_after_the_write_endpoint() {
     let pair = Pair::start();
     pair.write.route(forward(1, pair.master.addr));
     let visitor = pair.client();
-    ask(&visitor, b"master\r\n");
+    ask(&visitor, b"+master\r\n");
     pair.read.shutdown();
-    ask(&visitor, b"master\r\n");
+    ask(&visitor, b"+master\r\n");
     assert!(TcpStream::connect(pair.read.addresses()[0]).is_err());
     let pair = Pair::start();
     pair.write.proxy.shutdown();

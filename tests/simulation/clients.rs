@@ -199,6 +199,7 @@ impl World {
 
     fn acknowledge(&mut self, host: usize, run: redis_hive::election::Id, write: WriteId) {
         self.check_ack(host, run, write);
+        self.session_saw(host, run, write);
         self.all.ack(write);
         self.clients.last_ack[host] = self.now;
         let gap = self.now - self.clients.last.min(self.now);

@@ -147,8 +147,9 @@ impl World {
                 let delay = self.rng.between(MS, 5 * MS);
                 self.after(delay, Event::Resolve { host, life, again: false });
             }
-            Action::Route { id, route, keep: _ } => {
+            Action::Route { id, route, keep } => {
                 self.check_route(host, &route);
+                self.sessions_kept(host, &route, keep);
                 let delay = self.rng.between(50, 2 * MS);
                 self.after(delay, Event::Routed { host, life, id, route });
             }
@@ -315,6 +316,9 @@ impl World {
 
     fn report(&mut self, host: usize, report: Report) {
         self.tell(host, || format!("[{}] {:?}: {}", report.epoch, report.kind, report.reason));
+        if let Some(hive) = self.hosts[host].hive.as_mut() {
+            hive.reported = report.reason;
+        }
     }
 
     /// The hive on a host, for tests that know it runs.

@@ -1,7 +1,7 @@
 //! Executions of ELECTION 9 about planned changes: switchovers, pods that stop, pause mode.
 
 use redis_hive::election::frame::Verdict;
-use redis_hive::election::{Ask, RedisOrder, Route};
+use redis_hive::election::{Ask, Keep, RedisOrder, Route};
 
 use crate::hosts::ip;
 use crate::scenario::{A, B, C, execution, plain};
@@ -35,6 +35,11 @@ impl World {
         self.expect(2 * SEC, "an order to lead", |w| w.checks.orders.len() > orders);
     }
 
+    /// What the last change of master left of the sessions of a hive.
+    fn kept(&self, host: usize) -> Keep {
+        self.hosts[host].hive.as_ref().map_or(Keep::None, |hive| hive.sessions.kept)
+    }
+
     fn successor(&self) -> usize {
         self.checks.orders.last().expect("an order was sent").to
     }
@@ -49,14 +54,63 @@ fn a_switchover_loses_nothing_and_pauses_for_milliseconds() {
         let (errors, syncs) = (w.clients.errors, w.checks.full_syncs);
         w.clients.longest_gap = 0;
         let asked = w.rng.below(3);
-        let token = switchover(w, asked, Some(C));
+        let (token, began) = (switchover(w, asked, Some(C)), w.now);
         w.expect(3 * SEC, "C leads", |w| w.agreed() == Some(C));
         w.expect(SEC, "the answer", |w| w.verdict(token) == Some(Verdict::Done));
+        let late = w.now - began;
+        assert!(late <= 60 * MS, "agreed after {} ms", late / MS);
         let (gap, errors) = (w.clients.longest_gap / MS, w.clients.errors - errors);
         assert!(gap <= 60, "a pause of {gap} ms");
         assert!(errors == 0, "{errors} clients saw an error");
         assert_eq!(w.checks.full_syncs, syncs, "every resync is partial");
+        for host in [A, B, C] {
+            let kept = w.kept(host);
+            assert!(matches!(kept, Keep::Planned { .. }), "sessions move at {host}: {kept:?}");
+        }
         w.ends_whole(3 * SEC);
+    });
+}
+
+/// Everybody can replicate from the oldest version: it takes over, and the log says why.
+#[test]
+fn the_oldest_version_takes_over() {
+    execution(3, plain, |w| {
+        w.settled();
+        for host in [A, B] {
+            w.hosts[host].redis.version.minor = 4;
+        }
+        w.run_for(2 * SEC);
+        switchover(w, A, None);
+        let mut why = String::new();
+        w.expect(3 * SEC, "C leads", |w| {
+            let said = w.running(A).reported.as_str();
+            if said.contains("moves to") {
+                said.clone_into(&mut why);
+            }
+            w.agreed() == Some(C)
+        });
+        assert!(why.contains("7.0.15 is the oldest"), "{why}");
+    });
+}
+
+/// Sessions that were idle for two heartbeats when the master died live on, others do not.
+#[test]
+fn idle_sessions_survive_a_crash() {
+    execution(3, busy, |w| {
+        w.settled();
+        w.start_writers();
+        w.run_for(2 * SEC);
+        let dead = w.now;
+        w.crash_both(A);
+        w.expect(3 * SEC, "another one leads", |w| matches!(w.agreed(), Some(B | C)));
+        for host in [B, C] {
+            let clock = w.hosts[host].hive.as_ref().map_or(0, |hive| hive.origin);
+            let Keep::Crash { before } = w.kept(host) else {
+                panic!("at {host}: {:?}", w.kept(host));
+            };
+            let idle = (dead + clock).saturating_sub(before.0) / MS;
+            assert!((0..=1_000).contains(&idle), "idle for {idle} ms at {host}");
+        }
     });
 }
 

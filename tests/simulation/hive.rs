@@ -50,6 +50,10 @@ pub struct Hive {
     pub exits: bool,
     /// Since when clients are held for a planned change.
     pub held_since: Option<Micros>,
+    /// The reason of its newest report.
+    pub reported: String,
+    /// What its proxies' sessions have seen.
+    pub sessions: crate::sessions::Sessions,
     pub watch: Option<Watch>,
     pub fence: Option<Fence>,
     pub fence_no: u32,

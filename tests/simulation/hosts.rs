@@ -170,6 +170,8 @@ impl World {
             stopping: None,
             exits: false,
             held_since: None,
+            reported: String::new(),
+            sessions: crate::sessions::Sessions::default(),
             watch: None,
             fence: None,
             fence_no: 0,

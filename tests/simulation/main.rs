@@ -34,5 +34,6 @@ mod redis_facts;
 mod replication;
 mod rng;
 mod scenario;
+mod sessions;
 mod story;
 mod world;

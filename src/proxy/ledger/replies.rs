@@ -1,0 +1,235 @@
+//! What replies do to the account of a session.
+
+use super::super::commands::{Channels, Setting};
+use super::super::resp::Frame;
+use super::Why;
+use super::account::{Account, What};
+use super::foreign::first_element;
+
+/// What the old master says to a request that it did not do.
+const REFUSALS: [&[u8]; 2] = [b"-UNBLOCKED force unblock", b"-READONLY "];
+
+/// Whether a reply says that its request was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    No,
+    /// Too little of it is here.
+    Maybe,
+    Yes,
+}
+
+/// A reply to one of the words of SUBSCRIBE or UNSUBSCRIBE, or what looks like one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Confirmation {
+    channels: Channels,
+    begins: bool,
+}
+
+impl Refusal {
+    /// Of the reply that these bytes begin, or are the beginning of.
+    pub(super) fn of(bytes: &[u8]) -> Refusal {
+        if REFUSALS.iter().any(|refusal| bytes.starts_with(refusal)) {
+            return Refusal::Yes;
+        }
+        match REFUSALS.iter().any(|refusal| refusal.starts_with(bytes)) {
+            true => Refusal::Maybe,
+            false => Refusal::No,
+        }
+    }
+}
+
+impl Account {
+    /// Frames with numbers below this are replies that do not matter, unless they are pushes.
+    pub(super) fn plain_until(&self) -> u64 {
+        if self.subscribed && !self.resp3 { 0 } else { self.due.min(self.sent) }
+    }
+
+    /// Takes a whole frame, which begins with `lead`.
+    pub(super) fn frame(&mut self, frame: Frame, lead: &[u8]) {
+        let confirmation = confirmation(frame, lead);
+        let is_push = frame.kind == b'>';
+        if let Some(What::Subscribe(..) | What::Unsubscribe(..)) = self.front()
+            && let Some(confirmation) = confirmation
+        {
+            return self.confirm(confirmation, frame.last);
+        }
+        match confirmation {
+            Some(confirmation) if is_push => self.recount(confirmation, frame.last),
+            _ if is_push || self.is_message(frame, lead) => {}
+            _ => self.reply(frame, lead),
+        }
+    }
+
+    /// The only request outstanding, which is kept, was not done.
+    pub(super) fn undo(&mut self) {
+        self.pop();
+        self.undone = true;
+    }
+
+    fn reply(&mut self, frame: Frame, lead: &[u8]) {
+        if self.answered == self.sent {
+            return self.lose(Why::Tunnel);
+        }
+        if self.front().is_none() {
+            self.answered += 1;
+            return;
+        }
+        let Some(what) = self.pop() else { return self.lose(Why::Tunnel) };
+        if matches!(frame.kind, b'-' | b'!') {
+            self.refused(&what, lead);
+        } else if self.open.multi && lead.starts_with(b"+QUEUED\r\n") {
+            self.queued(&what);
+        } else {
+            self.done(what, frame, lead);
+        }
+        // Whatever was expected, this is how it is.
+        if self.sent == self.answered && !self.half {
+            self.begun = self.open;
+        }
+    }
+
+    fn refused(&mut self, what: &What, lead: &[u8]) {
+        match what {
+            // Until Redis 7.0 the options before the one that is wrong were taken.
+            What::Hello { doubtful: true, .. } if !lead.starts_with(b"-NOPROTO") => {
+                self.bound = true;
+            }
+            // Any refusal of EXEC ends the transaction.
+            What::Exec if self.open.multi => self.open = Default::default(),
+            What::Block if self.kept => self.forget_kept(),
+            _ => {}
+        }
+    }
+
+    /// It will be done by EXEC, in the midst of whose reply the one to it is.
+    fn queued(&mut self, what: &What) {
+        match what {
+            What::Set(_) | What::Track { .. } | What::Bind => self.bound = true,
+            What::Load => self.script_lost = true,
+            What::Block if self.kept => self.forget_kept(),
+            What::Block | What::Scan | What::Unwatch => {}
+            _ => self.lose(Why::Bound),
+        }
+    }
+
+    fn done(&mut self, what: What, frame: Frame, lead: &[u8]) {
+        match what {
+            What::Set(values) => self.extra_mut().settings.apply(&values),
+            What::Hello { values, .. } => {
+                self.resp3 = frame.kind == b'%';
+                self.extra_mut().settings.apply(&values);
+            }
+            What::Multi => self.open.multi = true,
+            What::Exec | What::Discard => self.open = Default::default(),
+            What::Watch => self.open.watch = true,
+            What::Unwatch => self.open.watch = false,
+            What::Reset => self.was_reset(),
+            What::Monitor => self.lose(Why::Subscribed),
+            What::Track { on } => self.tracking = on,
+            What::Unmute => self.muted = false,
+            What::Bind => self.bound = true,
+            What::Load => self.loaded(lead),
+            What::Block if self.kept => self.forget_kept(),
+            What::Block => {}
+            What::Scan => self.extra_mut().cursors.note(lead),
+            What::Subscribe(..) | What::Unsubscribe(..) => self.lose(Why::Tunnel),
+        }
+    }
+
+    fn was_reset(&mut self) {
+        self.open = Default::default();
+        (self.muted, self.tracking, self.subscribed, self.resp3) = Default::default();
+        let extra = self.extra_mut();
+        extra.channels = Default::default();
+        extra.settings.retain(&[Setting::LibName, Setting::LibVer]);
+    }
+
+    fn loaded(&mut self, lead: &[u8]) {
+        match lead.strip_prefix(b"$40\r\n").and_then(|sha| sha.get(..40)) {
+            Some(sha) => self.note_script(sha),
+            None => self.script_lost = true,
+        }
+    }
+
+    /// Whether this is a message of a subscription in RESP2, where only its first word tells.
+    fn is_message(&self, frame: Frame, lead: &[u8]) -> bool {
+        let names = [&b"message"[..], b"pmessage", b"smessage"];
+        self.subscribed
+            && !self.resp3
+            && frame.kind == b'*'
+            && first_element(lead).is_some_and(|first| names.contains(&first))
+    }
+
+    /// One of the replies to the request in front.
+    fn confirm(&mut self, confirmation: Confirmation, count: Option<i64>) {
+        let before = self.channels_of(confirmation.channels);
+        self.recount(confirmation, count);
+        let left = match self.front() {
+            Some(What::Subscribe(channels, left))
+                if confirmation == (Confirmation { channels: *channels, begins: true }) =>
+            {
+                left
+            }
+            Some(What::Unsubscribe(channels, left))
+                if confirmation == (Confirmation { channels: *channels, begins: false }) =>
+            {
+                if *left == 0 {
+                    *left = before.max(1);
+                }
+                left
+            }
+            _ => return self.lose(Why::Tunnel),
+        };
+        *left -= 1;
+        if *left == 0 {
+            self.pop();
+        }
+    }
+
+    /// `count`: how many channels there are now; of a shard, or of the other two kinds together.
+    fn recount(&mut self, confirmation: Confirmation, count: Option<i64>) {
+        let Some(count) = count.and_then(|count| u32::try_from(count).ok()) else {
+            return self.lose(Why::Tunnel);
+        };
+        let Confirmation { channels, begins } = confirmation;
+        let all = &mut self.extra_mut().channels;
+        let others = match channels {
+            Channels::Plain => all[Channels::Pattern as usize],
+            Channels::Pattern => all[Channels::Plain as usize],
+            Channels::Shard => 0,
+        };
+        let before = all[channels as usize];
+        // A channel more or less, or none if it was subscribed to already, or was not.
+        let expected = if begins {
+            [before, before.saturating_add(1)]
+        } else {
+            [before, before.saturating_sub(1)]
+        };
+        let now = count.checked_sub(others);
+        match now.filter(|now| expected.contains(now)) {
+            Some(now) => all[channels as usize] = now,
+            None => return self.lose(Why::Tunnel),
+        }
+        self.subscribed = all.iter().any(|count| *count > 0);
+    }
+
+    fn channels_of(&self, channels: Channels) -> u32 {
+        self.extra().map_or(0, |extra| extra.channels[channels as usize])
+    }
+}
+
+fn confirmation(frame: Frame, lead: &[u8]) -> Option<Confirmation> {
+    if !matches!(frame.kind, b'>' | b'*') {
+        return None;
+    }
+    let (channels, begins) = match first_element(lead)? {
+        b"subscribe" => (Channels::Plain, true),
+        b"unsubscribe" => (Channels::Plain, false),
+        b"psubscribe" => (Channels::Pattern, true),
+        b"punsubscribe" => (Channels::Pattern, false),
+        b"ssubscribe" => (Channels::Shard, true),
+        b"sunsubscribe" => (Channels::Shard, false),
+        _ => return None,
+    };
+    Some(Confirmation { channels, begins })
+}

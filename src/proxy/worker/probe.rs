@@ -1,0 +1,95 @@
+//! Whether the master takes connections: asked by one for all.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+use super::Worker;
+use crate::election::RedisAddr;
+use crate::proxy::socket;
+
+/// First and longest wait between two questions whether a master takes connections again.
+const PROBE_FIRST: Duration = Duration::from_millis(50);
+const PROBE_LONGEST: Duration = Duration::from_millis(500);
+
+/// What a worker knows of its questions.
+#[derive(Default)]
+pub(super) struct Probes {
+    /// Counts them.
+    count: Cell<u32>,
+    /// The question put last to a master that closed a connection, and its generation.
+    last: RefCell<Option<(u64, Question)>>,
+}
+
+/// One for all who ask at the same time.
+type Question = Rc<OnceCell<bool>>;
+
+impl Probes {
+    fn question(&self, generation: u64) -> Question {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some((of, question)) if *of == generation && !question.initialized() => {
+                question.clone()
+            }
+            _ => last.insert((generation, Question::default())).1.clone(),
+        }
+    }
+}
+
+impl Worker {
+    /// The master of `generation` did not take a connection: everybody waits for one probe
+    /// instead of trying alone.
+    pub(in crate::proxy) fn master_is_silent(
+        self: &Rc<Worker>,
+        generation: u64,
+        master: RedisAddr,
+    ) {
+        let view = self.view.borrow().clone();
+        if view.current.generation != generation || view.probe != 0 {
+            return;
+        }
+        let probe = self.probes.count.get().checked_add(1).unwrap_or(1);
+        self.probes.count.set(probe);
+        self.view.send_modify(|view| view.probe = probe);
+        tokio::task::spawn_local(self.clone().probe(probe, master));
+    }
+
+    /// Whether the master of `generation`, which closed a connection, takes new ones. If not,
+    /// everybody waits as in [`Worker::master_is_silent`].
+    pub(in crate::proxy) async fn is_taking(
+        self: &Rc<Worker>,
+        generation: u64,
+        master: RedisAddr,
+    ) -> bool {
+        let question = self.probes.question(generation);
+        let ask = || async { socket::connect(master).await.is_ok() };
+        let taking = *question.get_or_init(ask).await;
+        if !taking {
+            self.master_is_silent(generation, master);
+        }
+        taking
+    }
+
+    async fn probe(self: Rc<Worker>, probe: u32, master: RedisAddr) {
+        let mut wait = PROBE_FIRST;
+        loop {
+            tokio::time::sleep(wait).await;
+            wait = (wait * 3 / 2).min(PROBE_LONGEST);
+            if self.view.borrow().probe != probe {
+                return;
+            }
+            if socket::connect(master).await.is_ok() {
+                self.view.send_if_modified(|view| {
+                    let mine = view.probe == probe;
+                    if mine {
+                        view.probe = 0;
+                    }
+                    mine
+                });
+                return;
+            }
+        }
+    }
+}

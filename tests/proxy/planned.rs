@@ -1,0 +1,219 @@
+//! Planned changes: a hold that waits for replies, requests that the old master did not do, and
+//! clients that notice nothing.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use redis_hive::proxy::Why;
+
+use crate::fake::*;
+use crate::pair::cut;
+use crate::support::*;
+
+/// Who has something to be sent does not wait until all others have let go of the old master.
+#[test]
+fn who_waits_goes_first() {
+    let old = Fake::start();
+    let left = old.gauge();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let record = seen.clone();
+    let new = Fake::with(Data::default(), move |words| {
+        if words[0] == "INCR" {
+            record.store(left.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+        None
+    });
+    let (hive, mut client) = served_with(&old, |settings| settings.threads = 1);
+    let crowd: Vec<_> = (0..crowd(10).min(1_000)).map(|_| answered(&hive)).collect();
+    hive.route(held(1, old.server.addr));
+    client.send(&["INCR", "count"]);
+    // It is seen by the worker, which keeps it.
+    std::thread::sleep(Duration::from_millis(20));
+    hive.route_keeping(forward(2, new.server.addr), planned(&hive));
+    assert_eq!(client.frame().unwrap(), "1");
+    let seen = seen.load(Ordering::SeqCst);
+    println!("{seen} of {} had not let go yet", crowd.len());
+    assert!(seen > 0, "it went last");
+}
+
+/// A hold is confirmed when the replies are out.
+#[test]
+fn a_hold_waits_for_replies_but_not_for_long() {
+    let slow = |by| {
+        Fake::with(Data::default(), move |words| {
+            (words[0] == "SET").then_some(Act::Late(Duration::from_millis(by)))
+        })
+    };
+    let (quick, late, next) = (slow(20), slow(400), Fake::start());
+    for (master, settles) in [(&quick, true), (&late, false)] {
+        let (hive, mut client) = served(master);
+        client.send(&["SET", "key", "value"]);
+        master.await_asked("SET key value");
+        let took = hive.route(held(1, master.server.addr));
+        if settles {
+            assert!(took < Duration::from_millis(300), "{took:?}");
+            client.stream.set_nonblocking(true).unwrap();
+            assert_eq!(client.frame().unwrap(), "OK", "it came before the confirmation");
+            client.stream.set_nonblocking(false).unwrap();
+        } else {
+            assert!(took >= Duration::from_millis(45), "{took:?}");
+            assert!(took < Duration::from_millis(300), "{took:?}");
+        }
+        hive.route_keeping(forward(2, next.server.addr), planned(&hive));
+        if settles {
+            assert_eq!(client.call(&["PING"]), "PONG");
+        } else {
+            client.expect_cut("nobody knows what was done");
+            assert_eq!(cut(&hive.proxy.counters(), Why::Outstanding), 1);
+        }
+    }
+}
+
+#[test]
+fn a_hold_that_ends_is_confirmed_with_what_ends_it() {
+    let master = Fake::with(Data::default(), |words| (words[0] == "SET").then_some(Act::Nothing));
+    let (hive, mut client) = served(&master);
+    client.send(&["SET", "key", "value"]);
+    master.await_asked("SET key value");
+    let (held, forward) = (held(1, master.server.addr), forward(1, master.server.addr));
+    let rounds = (0..20).flat_map(|_| [held.clone(), forward.clone()]);
+    let ((), took) = timed(|| hive.burst(rounds));
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert_eq!(hive.proxy.counters().cut_total, 0);
+}
+
+/// What a demoted Redis says to blocked clients, which it closes then.
+const UNBLOCKED: &str = "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
+
+#[test]
+fn a_blocked_request_is_sent_again_with_what_is_left_of_its_time() {
+    let blocks = |words: &[String]| (words[0] == "BLPOP").then_some(Act::Nothing);
+    let (old, new) = (Fake::with(Data::default(), blocks), Fake::with(Data::default(), blocks));
+    let (hive, mut client) = served(&old);
+    client.send(&["BLPOP", "queue", "30"]);
+    old.await_asked("BLPOP queue 30");
+    std::thread::sleep(Duration::from_millis(300));
+    let took = hive.route(held(1, old.server.addr));
+    assert!(took < Duration::from_millis(40), "it is not waited for: {took:?}");
+    old.push(UNBLOCKED);
+    old.close_all();
+    client.expect_silence("it does not learn of it");
+    hive.route_keeping(forward(2, new.server.addr), planned(&hive));
+    wait_until("it is sent again", || new.asked().len() == 1);
+    let asked = new.asked().remove(0);
+    let left: f64 = asked.strip_prefix("BLPOP queue ").unwrap().parse().unwrap();
+    assert!((25.0..29.8).contains(&left), "{asked}");
+    new.push("*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n");
+    assert_eq!(client.frame().unwrap(), "[queue job]");
+    assert_eq!(client.call(&["PING"]), "PONG");
+    assert_eq!(hive.proxy.counters().moved_total, 1);
+}
+
+/// What the old master said and the change of route are seen at the same time.
+#[test]
+fn a_blocked_request_that_was_refused_is_not_lost_in_a_hurry() {
+    let blocks = |words: &[String]| (words[0] == "BLPOP").then_some(Act::Nothing);
+    let (old, new) = (Fake::with(Data::default(), blocks), Fake::with(Data::default(), blocks));
+    let (hive, mut client) = served_with(&old, |settings| {
+        settings.threads = 1;
+        settings.freshness = true;
+    });
+    client.send(&["BLPOP", "queue", "0"]);
+    old.await_asked("BLPOP queue 0");
+    hive.route(held(1, old.server.addr));
+    // Nothing is read while the gate is closed and somebody waits for it.
+    hive.proxy.touch(Instant::now());
+    let mut other = Client::new(hive.client());
+    other.send(&["PING"]);
+    old.push(UNBLOCKED);
+    std::thread::sleep(Duration::from_millis(20));
+    hive.route_keeping(forward(2, new.server.addr), planned(&hive));
+    hive.proxy.touch(Instant::now() + PATIENCE);
+    wait_until("it is sent again", || new.asked().contains(&"BLPOP queue 0".to_owned()));
+    assert_eq!(hive.proxy.counters().cut_total, 0);
+}
+
+/// The planned change was given up: the same master goes on.
+#[test]
+fn a_blocked_request_goes_back_to_its_master_if_that_stays() {
+    let old = Fake::with(Data::default(), |words| (words[0] == "BLPOP").then_some(Act::Nothing));
+    let (hive, mut client) = served(&old);
+    client.send(&["BLPOP", "queue", "0"]);
+    old.await_asked("BLPOP queue 0");
+    hive.route(held(1, old.server.addr));
+    old.push(UNBLOCKED);
+    old.close_all();
+    hive.wait_for("it waits", |c| c.held == 1);
+    hive.route(forward(1, old.server.addr));
+    wait_until("it is sent again", || old.asked().len() == 3);
+    old.push("*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n");
+    assert_eq!(client.frame().unwrap(), "[queue job]");
+    assert_eq!(hive.proxy.counters().cut_total, 0);
+}
+
+#[test]
+fn a_blocked_request_whose_time_is_over_is_answered() {
+    let old = Fake::with(Data::default(), |words| (words[0] == "BLPOP").then_some(Act::Nothing));
+    let new = Fake::start();
+    let (hive, mut client) = served(&old);
+    client.send(&["BLPOP", "queue", "0.2"]);
+    old.await_asked("BLPOP queue 0.2");
+    hive.route(held(1, old.server.addr));
+    old.push(UNBLOCKED);
+    old.close_all();
+    std::thread::sleep(Duration::from_millis(250));
+    hive.route_keeping(forward(2, new.server.addr), planned(&hive));
+    assert_eq!(client.frame().unwrap(), "nil");
+    assert_eq!(client.call(&["PING"]), "PONG");
+    assert_eq!(new.asked(), ["PING"]);
+}
+
+/// Clients ask as fast as they can while the master changes, planned, all the time: none of them
+/// ever notices, and nothing is done twice.
+#[test]
+fn ordinary_clients_notice_nothing_of_planned_changes() {
+    const CLIENTS: usize = 8;
+    let data = Data::default();
+    let masters = [(); 3].map(|()| Fake::with(data.clone(), |_| None));
+    let hive = Hive::with(|settings| settings.threads = 2);
+    hive.route(forward(1, masters[0].server.addr));
+    let over = AtomicBool::new(false);
+    let acked: Mutex<Vec<u64>> = Mutex::default();
+    std::thread::scope(|scope| {
+        let _end = Raise(&over);
+        for n in 0..CLIENTS {
+            let (mut client, over, acked) = (answered(&hive), &over, &acked);
+            let proxy = &hive.proxy;
+            scope.spawn(move || {
+                let (key, mut count) = (format!("count{n}"), 0);
+                while !over.load(Ordering::SeqCst) {
+                    count += 1;
+                    client.send(&["INCR", &key]);
+                    match client.frame() {
+                        Ok(answer) => assert_eq!(answer, count.to_string()),
+                        Err(error) => panic!("{error}: {:?}", proxy.counters()),
+                    }
+                }
+                acked.lock().unwrap().push(count);
+            });
+        }
+        let begun = Instant::now();
+        let mut epoch = 1;
+        while begun.elapsed() < Duration::from_secs(3) {
+            let took = hive.route(held(epoch, masters[(epoch as usize - 1) % 3].server.addr));
+            if took >= Duration::from_millis(45) {
+                // Somebody was not answered in time, on a machine that has no time to spare.
+                hive.route(forward(epoch, masters[(epoch as usize - 1) % 3].server.addr));
+                continue;
+            }
+            epoch += 1;
+            let next = masters[(epoch as usize - 1) % 3].server.addr;
+            hive.route_keeping(forward(epoch, next), planned(&hive));
+            std::thread::sleep(Duration::from_millis(epoch % 7));
+        }
+        println!("{} changes", epoch - 1);
+    });
+    println!("{:?}: {:?}", acked.lock().unwrap(), hive.proxy.counters());
+    assert_eq!(acked.lock().unwrap().len(), CLIENTS);
+}

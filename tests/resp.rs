@@ -1,0 +1,4 @@
+//! Where requests and replies end, as the data plane finds it.
+
+#[path = "resp/proxy.rs"]
+mod proxy;
