@@ -132,12 +132,22 @@ fn assert_copy_of_at_most<T: Copy>(bytes: usize) {
 #[test]
 fn words_are_read() {
     assert_eq!(words(b"*2\r\n$3\r\nGET\r\n$0\r\n\r\n"), [&b"GET"[..], b""]);
-    assert_eq!(words(b"  get\tk \r\n"), [b"get".as_slice(), b"k"]);
-    assert_eq!(
-        words(b"a\"b c\\x4a\\n\\q\" '\\'\\n' \"\"\n"),
-        [b"ab cJ\nq".as_slice(), b"'\\n", b""]
-    );
+    for (line, wanted) in QUOTED {
+        assert_eq!(words(line.as_bytes()), *wanted, "{line:?}");
+        assert_eq!(ends(line.as_bytes(), 1).0, [line.len()], "{line:?}");
+    }
     for empty in [b"\r\n".as_slice(), b"\n", b" \n", b"*0\r\n", b"*-1\r\n"] {
         assert_eq!(words(empty), Vec::<Vec<u8>>::new());
     }
 }
+
+/// Inline requests and their words.
+pub const QUOTED: &[(&str, &[&[u8]])] = &[
+    ("  get\tk \r\n", &[b"get", b"k"]),
+    ("get a\x0bb \x0bc\r d\n", &[b"get", b"a\x0bb", b"c", b"d"]),
+    ("get a\"b c\" 'd e'\n", &[b"get", b"ab c", b"d e"]),
+    ("get \"\" ''\r\n", &[b"get", b"", b""]),
+    ("get \"\\n\\r\\t\\b\\a\\q\\\\\\\"\"\n", &[b"get", b"\n\r\t\x08\x07q\\\""]),
+    ("get \"\\x4a\\xG1\\x1G\\xFf\"\n", &[b"get", b"JxG1x1G\xff"]),
+    ("get '\\'\\n' '\\\\''\n", &[b"get", b"'\\n", b"\\'"]),
+];

@@ -13,7 +13,7 @@ use proptest::sample::select;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::requests::REFUSED;
+use super::requests::{QUOTED, REFUSED};
 use super::resp::{Request, Requests, args};
 use super::simple;
 
@@ -91,7 +91,8 @@ fn it_refuses_what_is_lost_and_skips_what_has_no_words() {
     assert_eq!(redis.answers(empty, 1), [b"+PONG\r\n"]);
 }
 
-/// Random quotes, escapes and blanks: the words that Redis puts into a list are those of `args`.
+/// Known and random quotes, escapes and blanks: the words that Redis puts into a list are those of
+/// `args`.
 #[test]
 fn it_reads_the_same_words_in_inline_requests() {
     let Some(redis) = Redis::start() else { return };
@@ -100,7 +101,7 @@ fn it_reads_the_same_words_in_inline_requests() {
     );
     let line = vec(part, 0..14).prop_map(|parts| parts.concat());
     let (mut same, mut refused) = (0, 0);
-    let mut check = |line: String| {
+    let mut check = |line: &str| {
         let request = format!("RPUSH list x {line}\n");
         let both = format!("{request}*4\r\n$6\r\nLRANGE\r\n$4\r\nlist\r\n$1\r\n0\r\n$2\r\n-1\r\n");
         let answers = redis.answers(&[b"DEL list\n", both.as_bytes()].concat(), 3);
@@ -119,9 +120,12 @@ fn it_reads_the_same_words_in_inline_requests() {
             unexpected => panic!("{request:?}: {unexpected:?}"),
         }
     };
+    for (line, _) in QUOTED {
+        check(line.trim_end_matches('\n'));
+    }
     let mut runner = TestRunner::deterministic();
     for _ in 0..500 {
-        check(line.new_tree(&mut runner).unwrap().current());
+        check(&line.new_tree(&mut runner).unwrap().current());
     }
     assert!(same > 50 && refused > 50, "{same} the same, {refused} refused");
 }

@@ -19,7 +19,7 @@ const WORDS_MAX: u64 = i32::MAX as u64;
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::proxy) struct Requests {
     state: State,
-    /// Words of the array that are not over yet; 0 while their count is being read.
+    /// Words of the array that are not over yet; 0 up to when their count has been read.
     words: u32,
 }
 
@@ -89,7 +89,6 @@ impl Requests {
         while let Some(rest @ [first, ..]) = input.get(at..) {
             let step = match self.state {
                 State::Between if *first == b'*' => {
-                    self.words = 0;
                     self.state = State::Length(Integer::NEW);
                     Step::Taken(1)
                 }
