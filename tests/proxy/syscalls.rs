@@ -81,8 +81,8 @@ fn child_under_strace() {
         let name = std::fs::read_to_string(task.path().join("comm"));
         name.is_ok_and(|name| name.trim() == "hive-proxy-0")
     };
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map_while(Result::ok);
-    let worker = tasks.filter(named).next().expect("the worker's thread");
+    let mut tasks = std::fs::read_dir("/proc/self/task").unwrap().map_while(Result::ok);
+    let worker = tasks.find(named).expect("the worker's thread");
     println!("worker={}", worker.file_name().to_str().unwrap());
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     drop(hive);

@@ -236,10 +236,7 @@ impl Replies {
             _ => {}
         }
         let each = if matches!(self.item, b'%' | b'|') { 2 } else { 1 };
-        let elements = (value as u64).checked_mul(each);
-        let Some(left) = elements.and_then(|elements| self.left.checked_add(elements)) else {
-            return Step::Lost;
-        };
+        let Some(left) = self.left.checked_add(value as u64 * each) else { return Step::Lost };
         self.left = left;
         if self.item == b'|' { Step::Taken(taken) } else { Step::Element(taken, None) }
     }
