@@ -21,9 +21,8 @@ use super::socket;
 use super::worker::View;
 use crate::election::Route;
 
-/// How long the route may take to change after its master closed an idle connection and still takes
-/// new ones. Then it did not crash (CLIENT KILL, `timeout`, too many clients): the close is passed
-/// on.
+/// How long the route may take to change after a master closed an idle connection and was found alive.
+/// Then it did not crash (CLIENT KILL, `timeout`, too many clients): the close is passed on.
 const NOTICE: Duration = Duration::from_millis(50);
 
 /// Keeps the client of a session until it can go on, or cuts it. The connection to the old master
@@ -48,8 +47,8 @@ struct Detached {
     change: Change,
     /// The generation whose master closed it: it does not go back there.
     closed_by: Option<u64>,
-    /// Since when the master that closed it is known to take connections.
-    taken_since: Option<Instant>,
+    /// Since when the master that closed it is known to live.
+    alive_since: Option<Instant>,
     /// There is something to be sent, or was.
     wants: bool,
     waited: Waited,
@@ -75,7 +74,7 @@ impl Detached {
             left,
             change: Change::Planned,
             closed_by,
-            taken_since: None,
+            alive_since: None,
             wants,
             waited: Waited::default(),
         }
@@ -164,17 +163,17 @@ impl Detached {
         };
         let worker = self.left.seat.worker().clone();
         if now.probe != 0 {
-            self.taken_since = None;
+            self.alive_since = None;
             return self.wait(view).await;
         }
-        let Some(since) = self.taken_since else {
+        let Some(since) = self.alive_since else {
             let generation = self.left.generation;
-            let taking = tokio::select! {
+            let alive = tokio::select! {
                 biased;
                 end = self.wait(view) => return end,
-                taking = worker.is_taking(generation, master) => taking,
+                alive = worker.is_alive(generation, master) => alive,
             };
-            self.taken_since = taking.then(Instant::now);
+            self.alive_since = alive.then(Instant::now);
             return None;
         };
         let waited = tokio::time::timeout_at(since + NOTICE, self.wait(view)).await;

@@ -60,6 +60,8 @@ impl Client {
             }
             "-" => Ok(format!("-{rest}")),
             "+" | ":" | "," | "#" | "(" => Ok(rest.into()),
+            // A request without form.
+            "P" => Ok(line.trim_end().into()),
             _ => panic!("no RESP: {line:?}"),
         }
     }

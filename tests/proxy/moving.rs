@@ -214,6 +214,22 @@ fn a_close_by_a_dead_master_is_not_passed_on() {
     assert_eq!(hive.proxy.counters().moved_total, 2);
 }
 
+/// The kernel of a killed process may take connections a little longer than it keeps those it has.
+#[test]
+fn a_master_that_takes_connections_and_says_nothing_is_not_alive() {
+    let (old, new) = (Fake::start(), Fake::start());
+    let (hive, mut client) = served(&old);
+    let addr = old.server.addr;
+    old.die();
+    let place = std::net::TcpListener::bind(addr).expect("the port is still free");
+    let dying = Server::on(place, drop);
+    wait_until("it is asked", || dying.accepted() > 1);
+    client.expect_silence("it waits");
+    hive.route_keeping(forward(2, new.server.addr), crash(&hive));
+    assert_eq!(client.call(&["PING"]), "PONG");
+    assert_eq!(hive.proxy.counters().moved_total, 1);
+}
+
 /// With a reply outstanding nobody knows what was done.
 #[test]
 fn a_close_that_leaves_a_reply_outstanding_is_passed_on() {

@@ -1,6 +1,7 @@
 //! Whether the master takes connections: asked by one for all.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::proxy::socket;
 /// First and longest wait between two questions whether a master takes connections again.
 const PROBE_FIRST: Duration = Duration::from_millis(50);
 const PROBE_LONGEST: Duration = Duration::from_millis(500);
+
+/// Longest wait for a word of a master that closed a connection.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// What a worker knows of its questions.
 #[derive(Default)]
@@ -56,20 +60,23 @@ impl Worker {
         tokio::task::spawn_local(self.clone().probe(probe, master));
     }
 
-    /// Whether the master of `generation`, which closed a connection, takes new ones. If not,
-    /// everybody waits as in [`Worker::master_is_silent`].
-    pub(in crate::proxy) async fn is_taking(
+    /// Whether the master of `generation`, which closed a connection, lives. If not, everybody waits
+    /// as in [`Worker::master_is_silent`].
+    pub(in crate::proxy) async fn is_alive(
         self: &Rc<Worker>,
         generation: u64,
         master: RedisAddr,
     ) -> bool {
         let question = self.probes.question(generation);
-        let ask = || async { socket::connect(master).await.is_ok() };
-        let taking = *question.get_or_init(ask).await;
-        if !taking {
+        let ask = || async {
+            let answered = tokio::time::timeout(ANSWER, answers(master)).await;
+            matches!(answered, Ok(Ok(())))
+        };
+        let alive = *question.get_or_init(ask).await;
+        if !alive {
             self.master_is_silent(generation, master);
         }
-        taking
+        alive
     }
 
     async fn probe(self: Rc<Worker>, probe: u32, master: RedisAddr) {
@@ -91,5 +98,16 @@ impl Worker {
                 return;
             }
         }
+    }
+}
+
+/// Returns when the master has answered something, be it an error. To take a connection is not
+/// enough: the kernel of a process that is being killed closes those it has before the listener.
+async fn answers(master: RedisAddr) -> io::Result<()> {
+    let stream = socket::connect(master).await?;
+    socket::send(&stream, b"PING\r\n")?;
+    match stream.peek(&mut [0]).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
     }
 }
