@@ -370,7 +370,13 @@ impl Core {
     fn successor_has(&mut self, offset: u64, now: Time, out: &mut Vec<Action>) -> bool {
         let Some(change) = self.change() else { return false };
         let (redis, run_id) = (change.redis, change.run_id);
-        let reached = |passport: &Passport| passport.run_id == run_id && passport.offset >= offset;
+        let stream = self.leadership().map(|leadership| leadership.master.replid);
+        // Offsets of another stream say nothing: who gave way a moment ago may be further in its own.
+        let reached = |passport: &Passport| {
+            passport.run_id == run_id
+                && Some(passport.replid) == stream
+                && passport.offset >= offset
+        };
         let probed = self.look.at(redis, now).is_some_and(|answer| match answer.view {
             RedisView::Up(passport) => reached(&passport),
             _ => false,
