@@ -86,7 +86,7 @@ fn of_equal_timestamps_9_beats_10() {
     hive.start(9).expect("start");
     hive.start(10).expect("start");
     let mut others_first = 0;
-    for _ in 0..25 {
+    for _ in 0..60 {
         let before = hive.settle();
         if before.leader != 11 {
             // Only a crash moves the leadership yet: take both others away for a moment.
