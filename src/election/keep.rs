@@ -11,6 +11,7 @@ use core::time::Duration;
 use super::Core;
 use super::copies::given_up;
 use super::io::Action;
+use super::time::Clock;
 use super::types::{Id, Keep, Passport, RedisRole, Route, RunId, Time};
 
 /// Offsets kept: the last ones may be beyond what a successor has.
@@ -69,21 +70,22 @@ impl Sessions {
         if self.master == Some(passport.run_id)
             && let Some(before) = self.came.replace(now)
         {
-            self.read(passport, Time(before.0.saturating_sub(MARGIN.as_micros() as u64)));
+            self.read(passport, before - MARGIN);
         }
     }
 
     /// The sessions whose end state a master with this passport has; any master, if it is not known.
-    fn kept(&self, next: Option<&Passport>) -> Keep {
+    fn kept(&self, next: Option<&Passport>, clock: &Clock) -> Keep {
         let holds = |reading: &&Reading| {
             next.is_none_or(|next| {
                 reading.passport.shares_history(next) && given_up(&reading.passport, next) == 0
             })
         };
-        match self.readings.iter().rev().find(holds).map(|reading| reading.asked) {
-            None => Keep::None,
-            Some(before) if self.settled.is_some_and(|at| before >= at) => Keep::Planned { before },
-            Some(before) => Keep::Crash { before },
+        let Some(reading) = self.readings.iter().rev().find(holds) else { return Keep::None };
+        let before = clock.raw(reading.asked);
+        match self.settled {
+            Some(settled) if reading.asked >= settled => Keep::Planned { before },
+            _ => Keep::Crash { before },
         }
     }
 }
@@ -93,21 +95,15 @@ impl Core {
     pub(super) fn keep_under(&mut self, route: &Route) -> Keep {
         let keep = match (route, route.run_id()) {
             (Route::Refuse { .. }, _) => Keep::None,
-            (_, None) => self.sessions.kept(None),
+            (_, None) => self.sessions.kept(None, &self.clock),
             (_, next) if next == self.sessions.master => Keep::Planned { before: Time(u64::MAX) },
             (_, Some(next)) => match self.passport_of_master(next) {
-                Some(passport) => self.sessions.kept(Some(&passport)),
+                Some(passport) => self.sessions.kept(Some(&passport), &self.clock),
                 None => Keep::None,
             },
         };
         self.sessions.route(route);
-        match keep {
-            Keep::Crash { before } => Keep::Crash { before: self.clock.raw(before) },
-            Keep::Planned { before } if before.0 < u64::MAX => {
-                Keep::Planned { before: self.clock.raw(before) }
-            }
-            kept => kept,
-        }
+        keep
     }
 
     /// The passport of a run that is master, as far as it is known.
