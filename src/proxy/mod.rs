@@ -25,7 +25,6 @@ mod moving;
 mod pass;
 mod relay;
 mod replay;
-#[allow(dead_code, unused_imports)]
 mod resp;
 mod route;
 mod scripts;

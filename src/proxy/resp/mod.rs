@@ -10,6 +10,6 @@ mod quotes;
 mod replies;
 mod requests;
 
-pub(super) use args::{Args, args};
+pub(super) use args::args;
 pub(super) use replies::{Frame, Replies, Reply};
 pub(super) use requests::{Request, Requests};
