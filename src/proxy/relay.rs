@@ -222,7 +222,10 @@ impl Link {
                 Some(End::Part(Parted::Lost))
             }
             Ok(()) => {
-                socket::shutdown_write(&self.client);
+                // Where both are done the close tells it.
+                if !self.up_done {
+                    socket::shutdown_write(&self.client);
+                }
                 self.down_done = true;
                 None
             }
@@ -236,6 +239,8 @@ impl Link {
 
     fn after_up(&mut self, done: Result<(), Fault>) -> Option<End> {
         match done {
+            // Redis answers the end of file by its own: it need not be waited for.
+            Ok(()) if self.is_at_rest() && !self.ledger.is_waiting() => return Some(End::Complete),
             Ok(()) => socket::shutdown_write(&self.master),
             Err(Fault::Source) => return Some(End::Client),
             // It may have said something before; the end of that ends the session.
@@ -262,11 +267,17 @@ impl Link {
         if self.idle > IDLE_SWEEPS { Poll::Ready(End::Client) } else { Poll::Pending }
     }
 
+    /// Whether the master owes nothing, now or later.
+    fn is_at_rest(&self) -> bool {
+        self.down.is_empty()
+            && self.ledger.is_settled()
+            && self.ledger.may_move(Change::Planned).is_ok()
+    }
+
     /// Whether the session can do without this master for a while, and perhaps have another.
     fn may_outlive_master(&self) -> bool {
         self.stuck().is_none()
-            && self.ledger.is_settled()
-            && self.ledger.may_move(Change::Planned).is_ok()
+            && self.is_at_rest()
             && self.seat.worker().shared().settings.move_sessions
     }
 

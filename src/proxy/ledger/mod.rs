@@ -213,6 +213,11 @@ impl Ledger {
         self.account.half || self.account.begun.is_any()
     }
 
+    /// Whether it waits for the rest of a request of which it has let nothing go.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.seen > 0
+    }
+
     /// Whether nothing is followed: there are no requests to stop between.
     pub(super) fn is_tunnel(&self) -> bool {
         self.account.tunnel.is_some()
