@@ -136,7 +136,7 @@ pub(super) struct Worker {
     relays: RefCell<Relays>,
     /// A client without a master waits for the gate.
     gate_awaited: Cell<bool>,
-    sweeps: Cell<u32>,
+    sweeps: Cell<u8>,
     probes: Probes,
     replies: Replies,
     /// Sessions end at their next boundary.
@@ -330,7 +330,7 @@ impl Worker {
     }
 
     /// How often half-closed relays have been woken to look at themselves.
-    pub(super) fn sweeps(&self) -> u32 {
+    pub(super) fn sweeps(&self) -> u8 {
         self.sweeps.get()
     }
 
