@@ -3,13 +3,13 @@
 # it decides what it becomes. The configuration goes in on standard input, so that no secret is ever an
 # argument or in a file of the container.
 #
-# REDIS_CONF           more settings, read first, so that they cannot undo what follows; may be empty
+# REDIS_CONF_DIR       more settings, *.conf, read first, so that they cannot undo what follows
 # REDIS_PASSWORD_FILE  passwords, one a line: the first is used, all are accepted; empty: none is asked for
 # REDIS_DATA           the working directory of Redis
 set -eu
 umask 077
 
-conf=${REDIS_CONF-/etc/redis-hive/redis.conf}
+conf_dir=${REDIS_CONF_DIR-/etc/redis-hive}
 password_file=${REDIS_PASSWORD_FILE-}
 data=${REDIS_DATA-/data}
 
@@ -23,7 +23,7 @@ server() {
 }
 
 # The hive controls Redis by these commands, under their own names.
-refuse_renamed() {
+refuse_renamed() { # FILE
     while read -r word command _ || [ -n "$word" ]; do
         case $word in
         [Rr][Ee][Nn][Aa][Mm][Ee]-*) ;;
@@ -32,10 +32,10 @@ refuse_renamed() {
         command=$(printf '%s' "$command" | tr -d "\"'" | tr '[:upper:]' '[:lower:]')
         case $command in
         acl | auth | client | config | hello | info | ping | psync | replconf | replicaof | role | script | slaveof)
-            fail "$conf renames $command, which the hive needs; take the right from users by ACL instead"
+            fail "$1 renames $command, which the hive needs; take the right from users by ACL instead"
             ;;
         esac
-    done <"$conf"
+    done <"$1"
 }
 
 # A value as Redis reads it between double quotes.
@@ -58,7 +58,9 @@ passwords() {
 }
 
 settings() {
-    [ -z "$conf" ] || printf 'include "%s"\n' "$conf"
+    for file in "$conf_dir"/*.conf; do
+        [ ! -f "$file" ] || printf 'include "%s"\n' "$file"
+    done
     printf '%s\n' \
         'replicaof 127.0.0.1 1' \
         'replica-serve-stale-data no' \
@@ -79,7 +81,9 @@ settings() {
 }
 
 program=$(server)
-[ -z "$conf" ] || refuse_renamed
+for file in "$conf_dir"/*.conf; do
+    [ ! -f "$file" ] || refuse_renamed "$file"
+done
 # A kept file would be loaded as if it were fresh.
 rm -f -- "$data"/*.rdb "$data/.settings"
 # A pipe with a name: this process writes it and becomes the reader, so none stays behind.
