@@ -28,6 +28,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use asks::{Asked, Outcome, Told};
+pub(crate) use listen::listen;
 pub use status::Status;
 
 /// The control loop must have beaten within this time.
@@ -105,7 +106,7 @@ pub fn start(
     pulse: Arc<Pulse>,
     asks: mpsc::Sender<Asked>,
 ) -> Result<Http, HttpError> {
-    let opened = listen::listen(bind, port).and_then(|listener| {
+    let opened = listen(bind, port).and_then(|listener| {
         let addr = listener.local_addr()?;
         Ok((TcpListener::from_std(listener)?, addr))
     });
