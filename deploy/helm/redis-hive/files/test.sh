@@ -3,7 +3,7 @@
 #
 # WRITE_HOST, WRITE_PORT, READ_HOST, READ_PORT  where they are; no READ_HOST: there is no read Service
 # PASSWORD_FILE  its first line is the password; empty: none is asked for
-# TLS_CA         file with the authority; empty: no TLS
+# TLS_DIR        where ca.crt, tls.crt and tls.key are; empty: no TLS
 # TLS_NAME       the name in the certificates
 set -eu
 
@@ -16,8 +16,8 @@ if [ -n "${PASSWORD_FILE-}" ]; then
     export REDISCLI_AUTH
 fi
 set --
-if [ -n "${TLS_CA-}" ]; then
-    set -- --tls --cacert "$TLS_CA" --sni "$TLS_NAME"
+if [ -n "${TLS_DIR-}" ]; then
+    set -- --tls --sni "$TLS_NAME" --cacert "$TLS_DIR/ca.crt" --cert "$TLS_DIR/tls.crt" --key "$TLS_DIR/tls.key"
 fi
 
 # Until the answer of a command is this one.

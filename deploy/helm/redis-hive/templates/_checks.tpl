@@ -45,7 +45,7 @@
 {{- if $renamed -}}
 {{- fail (printf "redis.config: '%s': the hive steers Redis by this command, and replicas copy by it; without it there is no replication. Forbid it to users by their ACL instead" $renamed) -}}
 {{- end -}}
-{{- if and .Values.redis.maxmemoryPercent (not (dig "limits" "memory" "" .Values.redis.resources)) -}}
+{{- if and (gt (int .Values.redis.maxmemoryPercent) 0) (not (dig "limits" "memory" "" .Values.redis.resources)) -}}
 {{- fail "redis.maxmemoryPercent: a share of what? Set redis.resources.limits.memory" -}}
 {{- end -}}
 {{- end -}}
@@ -61,11 +61,12 @@
 {{/* maxmemory in bytes: redis.maxmemoryPercent of the memory limit. */}}
 {{- define "redis-hive.maxmemory" -}}
 {{- $limit := .Values.redis.resources.limits.memory -}}
-{{- $number := regexFind `^[0-9]+(\.[0-9]+)?` (ternary $limit (int64 $limit | toString) (kindIs "string" $limit)) | float64 -}}
-{{- $unit := ternary (regexReplaceAll `^[0-9.]+` (toString $limit) "") "" (kindIs "string" $limit) -}}
+{{- $text := ternary (int64 $limit | toString) (toString $limit) (kindIs "float64" $limit) -}}
+{{- $number := regexFind `^[0-9]+(\.[0-9]+)?` $text | float64 -}}
+{{- $unit := regexReplaceAll `^[0-9.]+` $text "" -}}
 {{- $units := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
 {{- if not (hasKey $units $unit) -}}
-{{- fail (printf "redis.maxmemoryPercent: cannot read the limit '%v': write it like 2Gi" $limit) -}}
+{{- fail (printf "redis.maxmemoryPercent: cannot read the limit '%s': write it like 2Gi" $text) -}}
 {{- end -}}
 {{- mulf $number (get $units $unit) (divf .Values.redis.maxmemoryPercent 100) | floor | int64 -}}
 {{- end -}}

@@ -37,16 +37,14 @@ wait-for-hive.sh: |
 {{- define "redis-hive.settings" -}}
 {{- $name := include "redis-hive.fullname" . -}}
 {{- $all := dict "log-format" "json" -}}
-{{- range $flag, $value := .Values.hive.settings -}}
-{{- if kindIs "bool" $value }}{{ $value = ternary "on" "off" $value }}{{ end -}}
-{{- if kindIs "float64" $value }}{{ $value = int64 $value }}{{ end -}}
-{{- $_ := set $all $flag $value -}}
+{{- range $flag, $value := omit .Values.hive.settings "rescue-dir" "rescue-max-bytes" -}}
+{{- $_ := set $all $flag (include "redis-hive.setting" $value) -}}
 {{- end -}}
 {{- $_ := set $all "service" (prepend .Values.sites.services (printf "%s-peers" $name) | join ",") -}}
 {{- $_ := set $all "peer" (join "," .Values.sites.peers) -}}
 {{- $_ := set $all "name" .Values.sites.name -}}
 {{- if gt (int .Values.quorum) 1 }}{{ $_ := set $all "quorum" (int .Values.quorum) }}{{ end -}}
-{{- if .Values.minReplicasToWrite }}{{ $_ := set $all "min-replicas-to-write" (int .Values.minReplicasToWrite) }}{{ end -}}
+{{- if gt (int .Values.minReplicasToWrite) 0 }}{{ $_ := set $all "min-replicas-to-write" (int .Values.minReplicasToWrite) }}{{ end -}}
 {{- if .Values.auth.enabled -}}
 {{- $_ := set $all "secret-file" "/etc/redis-hive-secrets/hive-secret" -}}
 {{- end -}}
@@ -59,7 +57,23 @@ wait-for-hive.sh: |
 {{- end -}}
 {{- range $flag, $value := $all }}
 {{- with toString $value }}
-HIVE_{{ $flag | upper | replace "-" "_" }}: {{ . | quote }}
+{{ include "redis-hive.variable" $flag }}: {{ . | quote }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* The variable of a flag. */}}
+{{- define "redis-hive.variable" -}}
+HIVE_{{ . | upper | replace "-" "_" }}
+{{- end -}}
+
+{{/* A setting as text: `on` and `off` are no text in YAML, and large numbers are printed with an exponent. */}}
+{{- define "redis-hive.setting" -}}
+{{- if kindIs "bool" . -}}
+{{- ternary "on" "off" . -}}
+{{- else if kindIs "float64" . -}}
+{{- int64 . -}}
+{{- else -}}
+{{- . -}}
+{{- end -}}
 {{- end -}}

@@ -74,22 +74,28 @@
     {{- if not $isData }}
     - name: HIVE_WITNESS
       value: "true"
-    {{- /* Settings for hives with a Redis, which need files: a witness has neither. */}}
-    {{- $unset := ternary (list "REDIS_TLS" "REDIS_CA" "REDIS_CERT" "REDIS_KEY" "REDIS_TLS_SERVER_NAME") list $values.tls.enabled }}
-    {{- if hasKey $values.hive.settings "rescue-dir" }}
-    {{- $unset = concat $unset (list "RESCUE_DIR" "RESCUE_MAX_BYTES") }}
-    {{- end }}
-    {{- range $unset }}
-    - name: HIVE_{{ . }}
+    {{- if $values.tls.enabled }}
+    # The shared settings name files of hives with a Redis.
+    {{- range list "TLS" "CA" "CERT" "KEY" "TLS_SERVER_NAME" }}
+    - name: HIVE_REDIS_{{ . }}
       value: ""
     {{- end }}
-    {{- else if $values.auth.enabled }}
+    {{- end }}
+    {{- else }}
+    {{- if $values.auth.enabled }}
     {{- with $values.auth.username }}
     - name: HIVE_REDIS_USERNAME
       value: {{ . | quote }}
     {{- end }}
     - name: HIVE_REDIS_PASSWORD_FILE
       value: /etc/redis-hive-secrets/redis-password
+    {{- end }}
+    {{- range $flag := list "rescue-dir" "rescue-max-bytes" }}
+    {{- with get $values.hive.settings $flag }}
+    - name: {{ include "redis-hive.variable" $flag }}
+      value: {{ include "redis-hive.setting" . | quote }}
+    {{- end }}
+    {{- end }}
     {{- end }}
     {{- with $values.hive.extraEnv }}
     {{- toYaml . | nindent 4 }}
@@ -141,13 +147,13 @@
   {{- end }}
 {{- end -}}
 
-{{/* redis_exporter. It reads no file with only a password, so it gets it as a variable. */}}
+{{/* redis_exporter. Its file of passwords is JSON, so it is a key of its own. */}}
 {{- define "redis-hive.exporter" -}}
 - name: exporter
   {{- include "redis-hive.imageLines" (dict "image" .Values.exporter.image) | nindent 2 }}
   env:
     - name: REDIS_ADDR
-      value: {{ ternary "rediss" "redis" .Values.tls.enabled }}://127.0.0.1:6379
+      value: {{ include "redis-hive.exporterTarget" . }}
     {{- if .Values.tls.enabled }}
     # It is the Redis of this pod; the certificate names no loopback address.
     - name: REDIS_EXPORTER_SKIP_TLS_VERIFICATION
@@ -158,26 +164,32 @@
       value: /etc/redis-hive-tls/tls.key
     {{- end }}
     {{- if .Values.auth.enabled }}
-    - name: REDIS_PASSWORD
-      valueFrom:
-        secretKeyRef:
-          name: {{ include "redis-hive.secretName" . }}
-          key: {{ default .Values.auth.keys.redisPassword .Values.exporter.passwordKey }}
+    - name: REDIS_PASSWORD_FILE
+      value: /etc/redis-hive-secrets/exporter-passwords.json
     {{- end }}
     {{- with .Values.exporter.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   ports:
-    - name: metrics
+    - name: http-metrics
       containerPort: 9121
       protocol: TCP
   resources:
     {{- toYaml .Values.exporter.resources | nindent 4 }}
   {{- include "redis-hive.containerSecurity" . | nindent 2 }}
-  {{- if .Values.tls.enabled }}
+  {{- if or .Values.auth.enabled .Values.tls.enabled }}
   volumeMounts:
+    {{- if .Values.auth.enabled }}
+    - name: exporter-secrets
+      mountPath: /etc/redis-hive-secrets
+      readOnly: true
+    {{- end }}
     {{- include "redis-hive.tlsMount" . | nindent 4 }}
   {{- end }}
+{{- end -}}
+
+{{- define "redis-hive.exporterTarget" -}}
+{{ ternary "rediss" "redis" .Values.tls.enabled }}://127.0.0.1:6379
 {{- end -}}
 
 {{- define "redis-hive.tlsMount" -}}

@@ -1,14 +1,17 @@
-{{/* Files of the Secret with passwords. Takes a dict: root, name (of the volume), keys (of auth.keys). */}}
+{{/* Files of the Secret with passwords. Takes a dict: root, name (of the volume), files (a list of their names). */}}
 {{- define "redis-hive.secretVolume" -}}
-{{- $files := dict "redisPassword" "redis-password" "hiveSecret" "hive-secret" -}}
+{{- $keys := dict
+    "redis-password" .root.Values.auth.keys.redisPassword
+    "hive-secret" .root.Values.auth.keys.hiveSecret
+    "exporter-passwords.json" .root.Values.exporter.passwordsKey -}}
 - name: {{ .name }}
   secret:
     secretName: {{ include "redis-hive.secretName" .root }}
     defaultMode: 0440
     items:
-      {{- range .keys }}
-      - key: {{ get $.root.Values.auth.keys . }}
-        path: {{ get $files . }}
+      {{- range .files }}
+      - key: {{ get $keys . }}
+        path: {{ . }}
       {{- end }}
 {{- end -}}
 

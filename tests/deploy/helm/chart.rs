@@ -1,9 +1,12 @@
 //! The chart, and what the two Helms make of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::tools::{root, run, tool};
+use serde_json::Value;
+
+use crate::render::parse_yaml;
+use crate::tools::{root, run, tool};
 
 /// The name of the release: with it objects have the names that kustomize gives them.
 pub const RELEASE: &str = "redis-hive";
@@ -37,7 +40,7 @@ pub fn helms() -> Vec<PathBuf> {
 /// # Errors
 ///
 /// What Helm says when it refuses them.
-pub fn render(helm: &PathBuf, values: &str, kubernetes: &str) -> Result<String, String> {
+pub fn render(helm: &Path, values: &str, kubernetes: &str) -> Result<String, String> {
     let mut command = Command::new(helm);
     command.args(["template", RELEASE]).arg(dir()).args(["--values", "-"]);
     command.args(["--namespace", "default", "--kube-version", kubernetes]);
@@ -51,6 +54,27 @@ pub fn render(helm: &PathBuf, values: &str, kubernetes: &str) -> Result<String, 
 /// # Panics
 ///
 /// Helm refuses them.
-pub fn rendered(helm: &PathBuf, values: &str, kubernetes: &str) -> String {
+pub fn rendered(helm: &Path, values: &str, kubernetes: &str) -> String {
     render(helm, values, kubernetes).unwrap_or_else(|error| panic!("{values}\n{error}"))
 }
+
+/// As [`rendered`], parsed.
+pub fn objects(helm: &Path, values: &str, kubernetes: &str) -> Vec<Value> {
+    parse_yaml(&rendered(helm, values, kubernetes))
+        .expect("there is a parser where there is a Helm")
+}
+
+/// The examples of values, each with its name; the defaults are `("defaults", "")`.
+pub fn examples() -> Vec<(String, String)> {
+    let mut found = vec![("defaults".to_owned(), String::new())];
+    for entry in std::fs::read_dir(dir().join("examples")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        found.push((name, std::fs::read_to_string(path).expect("an example is text")));
+    }
+    found.sort();
+    found
+}
+
+/// Values that turn on all that the chart can do, for checks of what comes out.
+pub const EVERYTHING: &str = include_str!("everything.yaml");

@@ -23,7 +23,7 @@ const NO_SUCH_VALUES: &[(&str, &[&str])] = &[
     ("sites: {peers: 10.0.0.7}", &["sites", "peers", "string", "array"]),
     ("auth: {existingsecret: mine}", &["auth", "existingsecret", "not allowed"]),
     ("auth: {keys: {password: p}}", &["auth", "keys", "password", "not allowed"]),
-    ("auth: {redisPassword: \"two\\nlines\", hiveSecret: x}", &["redisPassword", "pattern"]),
+    ("auth: {redisPassword: p, hiveSecret: too short}", &["hiveSecret", "pattern"]),
     ("auth: {redisPassword: 12345}", &["redisPassword", "string"]),
     ("tls: {clientCertificates: maybe}", &["clientCertificates", "required", "optional", "none"]),
     ("hive: {image: {tag: 1.0}}", &["hive", "image", "tag", "string"]),
@@ -63,10 +63,12 @@ const NOT_TOGETHER: &[(&str, &[&str])] = &[
     ("{replicas: 3, quorum: 4}", &["quorum: 4 hives", "only 3"]),
     ("{replicas: 2, minReplicasToWrite: 2}", &["minReplicasToWrite: 2", "2 replicas"]),
     ("auth: {redisPassword: p}", &["give both", "invents no secrets"]),
-    ("auth: {enabled: false, hiveSecret: s}", &["auth.enabled is false"]),
-    ("auth: {existingSecret: e, redisPassword: p, hiveSecret: s}", &["auth.existingSecret"]),
+    ("auth: {enabled: false, hiveSecret: 0123456789abcdef}", &["auth.enabled is false"]),
+    (
+        "auth: {existingSecret: e, redisPassword: p, hiveSecret: 0123456789abcdef}",
+        &["auth.existingSecret"],
+    ),
     ("auth: {enabled: false, username: hive}", &["auth.username", "password"]),
-    ("tls: {enabled: true}", &["tls.existingSecret"]),
     ("redis: {config: 'rename-command CONFIG \"\"'}", &["rename-command CONFIG", "steers"]),
     ("redis: {config: \"maxclients 9\\n  Rename-Command  'replicaof' x\"}", &["steers", "ACL"]),
     ("redis: {config: '\"rename-command\" \"slaveof\" x'}", &["steers"]),
@@ -88,8 +90,8 @@ const PASSES: &[&str] = &[
     "global: {imageRegistry: registry.example.com}",
     "enabled: true",
     "{replicas: 5, quorum: 3}",
-    "{replicas: 4, quorum: 2, sites: {peers: [10.1.0.7, 'fd00::7', '[fd00::8]:6390']}}",
-    "auth: {redisPassword: p, hiveSecret: s}",
+    "{replicas: 4, quorum: 2, sites: {peers: [10.1.0.7, 'fd00::7', 'fd00::8']}}",
+    "auth: {redisPassword: p, hiveSecret: 0123456789abcdef}",
     "auth: {existingSecret: mine, keys: {redisPassword: password}}",
     "hive: {settings: {peer-timeout: 1.5s, splice: off, max-clients: 1000000}}",
     "redis: {config: 'rename-command DEBUG \"\"'}",
@@ -105,7 +107,11 @@ fn are_refused(cases: &[(&str, &[&str])]) {
                 panic!("{}: passes: {values}", helm.display());
             };
             for word in *words {
-                assert!(error.contains(word), "{}: {values}: no '{word}' in {error}", helm.display());
+                assert!(
+                    error.contains(word),
+                    "{}: {values}: no '{word}' in {error}",
+                    helm.display()
+                );
             }
         }
     }

@@ -1,0 +1,8 @@
+//! The Helm chart, held against its own words, against kustomize, schemas and rules.
+
+mod chart;
+mod effects;
+mod fits;
+mod refusals;
+mod same;
+mod values;
