@@ -75,12 +75,11 @@ fn everything_fits_the_schemas_of_kubernetes() {
 fn the_hives_take_all_settings() {
     // A ConfigMap of somebody else, which the values name.
     let foreign = json!({"kind": "ConfigMap", "metadata": {"name": "more"}, "data": {}});
-    for helm in helms() {
-        for (name, values) in all_values() {
-            let mut objects = objects(&helm, &values, KUBERNETES);
-            objects.push(foreign.clone());
-            assert_eq!(settings::faults(&objects), [""; 0], "{name}");
-        }
+    let Some(helm) = helms().pop() else { return };
+    for (name, values) in all_values() {
+        let mut objects = objects(&helm, &values, KUBERNETES);
+        objects.push(foreign.clone());
+        assert_eq!(settings::faults(&objects), [""; 0], "{name}");
     }
 }
 
@@ -88,10 +87,9 @@ fn the_hives_take_all_settings() {
 #[test]
 fn the_rules_are_kept() {
     let exporter = ("exporter".to_owned(), "exporter: {enabled: true}".to_owned());
-    for helm in helms() {
-        for (name, values) in examples().into_iter().chain([exporter.clone()]) {
-            let found = rules::faults(&objects(&helm, &values, KUBERNETES));
-            assert_eq!(found, [""; 0], "{name}");
-        }
+    let Some(helm) = helms().pop() else { return };
+    for (name, values) in examples().into_iter().chain([exporter]) {
+        let found = rules::faults(&objects(&helm, &values, KUBERNETES));
+        assert_eq!(found, [""; 0], "{name}");
     }
 }

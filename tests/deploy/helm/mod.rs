@@ -2,6 +2,7 @@
 
 mod chart;
 mod effects;
+mod endpoints;
 mod fits;
 mod refusals;
 mod same;

@@ -168,12 +168,11 @@ fn scripts_are_the_same_in_every_byte() {
 /// The chart knows no secrets of its own.
 #[test]
 fn two_renderings_are_the_same() {
-    for helm in helms() {
-        for (name, values) in examples() {
-            let render = || objects(&helm, &values, KUBERNETES);
-            let (one, other) = (render(), render());
-            assert_eq!(one, other, "{name}");
-            assert_eq!(of_kind(&one, "Secret").count(), 0, "{name}");
-        }
+    let Some(helm) = helms().pop() else { return };
+    for (name, values) in examples() {
+        let render = || objects(&helm, &values, KUBERNETES);
+        let (one, other) = (render(), render());
+        assert_eq!(one, other, "{name}");
+        assert_eq!(of_kind(&one, "Secret").count(), 0, "{name}");
     }
 }
