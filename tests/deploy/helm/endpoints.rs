@@ -25,7 +25,8 @@ fn run(server: &Server, password_file: &str) -> Option<Output> {
 }
 
 fn server(flags: &[&str]) -> Option<Server> {
-    Some(Server::start_with_password(&binary("redis-system")?, flags, Some(PASSWORD)))
+    let flags = [&["--requirepass", PASSWORD], flags].concat();
+    Some(Server::start_with_password(&binary("redis-system")?, &flags, Some(PASSWORD)))
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod chart;
 mod effects;
 mod endpoints;
 mod fits;
+mod notes;
 mod refusals;
 mod same;
 mod values;
