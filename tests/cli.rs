@@ -2,6 +2,13 @@
 
 #[path = "support/dns.rs"]
 mod dns;
+#[path = "support/files.rs"]
+mod files;
+#[path = "peer_protocol/frames.rs"]
+#[allow(dead_code)]
+mod frames;
+#[path = "cli/hostile.rs"]
+mod hostile;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "support/status.rs"]

@@ -12,7 +12,7 @@ use super::*;
 const NOBODY: u32 = 65_534;
 
 /// The value behind `Name:` or of a column-aligned name in a file of `/proc`.
-fn line(pid: u32, file: &str, name: &str) -> String {
+pub fn line(pid: u32, file: &str, name: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).expect("its file in /proc");
     let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
     line.split_whitespace().collect::<Vec<_>>().join(" ")
