@@ -155,10 +155,12 @@ fn largest(hello: &Hello, number: u64) -> Frame {
 #[tokio::test]
 async fn frames_without_end() {
     let besieged = Besieged::start(&[]).await;
+    let mut links = Vec::new();
+    for hello in (1..=8).map(hello) {
+        links.push((linked(besieged.peer_port(), &hello).await, hello));
+    }
     let mut talkers = tokio::task::JoinSet::new();
-    for n in 1..=8 {
-        let hello = hello(n);
-        let mut link = linked(besieged.peer_port(), &hello).await;
+    for (mut link, hello) in links {
         talkers.spawn(async move {
             for number in 1.. {
                 let frame = codec::encode(&largest(&hello, number));
