@@ -33,12 +33,12 @@ pub(super) struct Flow {
     kept: Option<Box<Kept>>,
     /// Bytes that come next and that nobody needs to look at.
     body: u64,
-    /// When bytes were passed on last.
-    last: Time,
     /// Read once without waiting to be told.
     unread: bool,
     eof: bool,
     moved: bool,
+    /// Its end was passed on, or what it carries has nowhere to go.
+    pub(super) done: bool,
 }
 
 /// Both ends of a direction and all it asks.
@@ -47,6 +47,8 @@ pub(super) struct Road<'a> {
     pub(super) to: &'a TcpStream,
     pub(super) pass: Pass<'a>,
     pub(super) ledger: &'a mut Ledger,
+    /// When bytes were passed on last.
+    pub(super) last: &'a mut Time,
 }
 
 /// At most one buffer, or one pipe.
@@ -107,11 +109,6 @@ impl Flow {
     pub(super) fn into_tail(self) -> Vec<u8> {
         let Some(mut kept) = self.kept else { return Vec::new() };
         kept.bytes.split_off(kept.clear.min(kept.bytes.len()))
-    }
-
-    /// When bytes were passed on last.
-    pub(super) fn last(&self) -> Time {
-        self.last
     }
 
     /// Whether bytes were passed on since the last call.
@@ -269,10 +266,10 @@ impl Flow {
         }
     }
 
-    fn count(&mut self, sent: usize, road: &Road<'_>, permit: &Permit) {
+    fn count(&mut self, sent: usize, road: &mut Road<'_>, permit: &Permit) {
         if sent > 0 {
             self.moved = true;
-            self.last = permit.now;
+            *road.last = permit.now;
             road.pass.count(sent);
         }
     }

@@ -1,7 +1,7 @@
 //! The data plane: takes clients and carries their bytes to the current master.
 //!
-//! It has threads of its own: one that accepts and a few workers, each with a single-threaded
-//! runtime. The control plane steers it through [`Proxy`] and never touches a client's byte.
+//! It has threads of its own: a few workers, each with a single-threaded runtime; the first one
+//! accepts for all. The control plane steers it through [`Proxy`] and never touches a client's byte.
 //!
 //! ```text
 //! control plane --Proxy::route, ::touch, ::lease--> route.rs, gate.rs (what every thread may do now)
@@ -172,11 +172,14 @@ fn start_with(
     });
     // From here on a failure drops `proxy`, which stops what was started.
     let proxy = Proxy { shared, addresses, threads: Mutex::default(), acceptor: Mutex::default() };
-    for (index, inbox) in inboxes.into_iter().enumerate() {
-        let thread = worker::spawn(proxy.shared.clone(), index, inbox);
+    let (entry, acceptor) = accept::entry(listeners);
+    // The first worker accepts, and starts last: then all are there to take clients.
+    let mut entry = Some(entry);
+    for (index, inbox) in inboxes.into_iter().enumerate().rev() {
+        let entry = if index == 0 { entry.take() } else { None };
+        let thread = worker::spawn(proxy.shared.clone(), index, inbox, entry);
         proxy.keep(thread.map_err(ProxyError::Thread)?);
     }
-    let acceptor = Acceptor::spawn(listeners, &proxy.shared).map_err(ProxyError::Thread)?;
     *proxy.acceptor.lock().unwrap_or_else(PoisonError::into_inner) = Some(acceptor);
     Ok(proxy)
 }

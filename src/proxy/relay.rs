@@ -69,14 +69,10 @@ struct Link {
     generation: u64,
     last_reply: Time,
     slot: u32,
-    sweeps: u32,
+    sweeps: u8,
     idle: u8,
     /// The worker counts it as busy.
     counted: bool,
-    /// What the client sends has nowhere to go: its end was passed on, or the master takes no more.
-    up_done: bool,
-    /// The master's end was passed on.
-    down_done: bool,
 }
 
 /// How a session ends.
@@ -120,8 +116,6 @@ impl Relay {
             sweeps,
             idle: 0,
             counted: false,
-            up_done: false,
-            down_done: false,
         };
         Relay { link: Some(link) }
     }
@@ -181,19 +175,19 @@ impl Link {
             return Poll::Ready(self.outdated());
         }
         // Replies first: what a master said before it broke is delivered.
-        if !self.down_done
+        if !self.down.done
             && let Poll::Ready(done) = self.poll_down(cx)
             && let Some(end) = self.after_down(done)
         {
             return Poll::Ready(end);
         }
-        if !self.up_done
+        if !self.up.done
             && let Poll::Ready(done) = self.poll_up(cx)
             && let Some(end) = self.after_up(done)
         {
             return Poll::Ready(end);
         }
-        match (self.up_done, self.down_done) {
+        match (self.up.done, self.down.done) {
             (true, true) => Poll::Ready(End::Complete),
             (false, false) if self.is_drained() => Poll::Ready(End::Drained),
             (false, false) => Poll::Pending,
@@ -205,7 +199,8 @@ impl Link {
         let worker = &**self.seat.worker();
         let pass = Pass { worker, generation: self.generation, slot: self.slot, way: Way::Replies };
         let (from, to, ledger) = (&self.master, &self.client, &mut self.ledger);
-        self.down.poll(cx, &mut Road { from, to, pass, ledger })
+        let last = &mut self.last_reply;
+        self.down.poll(cx, &mut Road { from, to, pass, ledger, last })
     }
 
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
@@ -213,7 +208,9 @@ impl Link {
         let pass =
             Pass { worker, generation: self.generation, slot: self.slot, way: Way::Requests };
         let (from, to, ledger) = (&self.client, &self.master, &mut self.ledger);
-        self.up.poll(cx, &mut Road { from, to, pass, ledger })
+        // Only replies tell how old a session is.
+        let last = &mut Time(0);
+        self.up.poll(cx, &mut Road { from, to, pass, ledger, last })
     }
 
     fn after_down(&mut self, done: Result<(), Fault>) -> Option<End> {
@@ -222,8 +219,11 @@ impl Link {
                 Some(End::Part(Parted::Lost))
             }
             Ok(()) => {
-                socket::shutdown_write(&self.client);
-                self.down_done = true;
+                // Where both are done the close tells it.
+                if !self.up.done {
+                    socket::shutdown_write(&self.client);
+                }
+                self.down.done = true;
                 None
             }
             Err(Fault::Source) => Some(End::Master),
@@ -236,16 +236,18 @@ impl Link {
 
     fn after_up(&mut self, done: Result<(), Fault>) -> Option<End> {
         match done {
+            // Redis answers the end of file by its own: it need not be waited for.
+            Ok(()) if self.is_at_rest() && !self.ledger.is_waiting() => return Some(End::Complete),
             Ok(()) => socket::shutdown_write(&self.master),
             Err(Fault::Source) => return Some(End::Client),
             // It may have said something before; the end of that ends the session.
-            Err(Fault::Sink) if !self.down_done => self.up = Flow::default(),
+            Err(Fault::Sink) if !self.down.done => self.up = Flow::default(),
             Err(Fault::Sink) => return Some(End::Master),
             Err(Fault::Outdated) => return Some(self.outdated()),
             Err(Fault::Stop(Stop::Cut(why))) => return Some(End::Cut(why)),
             Err(Fault::Stop(Stop::Undone)) => return Some(self.part(Parted::Undone)),
         }
-        self.up_done = true;
+        self.up.done = true;
         None
     }
 
@@ -262,11 +264,17 @@ impl Link {
         if self.idle > IDLE_SWEEPS { Poll::Ready(End::Client) } else { Poll::Pending }
     }
 
+    /// Whether the master owes nothing, now or later.
+    fn is_at_rest(&self) -> bool {
+        self.down.is_empty()
+            && self.ledger.is_settled()
+            && self.ledger.may_move(Change::Planned).is_ok()
+    }
+
     /// Whether the session can do without this master for a while, and perhaps have another.
     fn may_outlive_master(&self) -> bool {
         self.stuck().is_none()
-            && self.ledger.is_settled()
-            && self.ledger.may_move(Change::Planned).is_ok()
+            && self.is_at_rest()
             && self.seat.worker().shared().settings.move_sessions
     }
 
@@ -287,7 +295,7 @@ impl Link {
 
     /// What cannot be taken along to another master.
     fn stuck(&self) -> Option<Why> {
-        let why = if self.up.is_committed() || self.up_done || self.down_done {
+        let why = if self.up.is_committed() || self.up.done || self.down.done {
             Why::HalfRequest
         } else if !self.down.is_empty() {
             Why::Outstanding
@@ -329,7 +337,6 @@ impl Link {
 
     /// Nothing more of this master goes to the client. Returns what was read and not let go.
     fn drop_down(&mut self) -> Vec<u8> {
-        self.last_reply = self.last_reply.max(self.down.last());
         std::mem::take(&mut self.down).into_tail()
     }
 
@@ -363,7 +370,7 @@ impl Link {
 
     fn into_leftover(self, parted: Parted) -> Leftover {
         Leftover {
-            last_reply: self.last_reply.max(self.down.last()),
+            last_reply: self.last_reply,
             client: self.client,
             seat: self.seat,
             ledger: self.ledger,
@@ -395,6 +402,6 @@ mod tests {
     /// A worker keeps one of these for every client: growth is paid ten thousand times.
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Relay>() <= 352, "{} bytes", size_of::<Relay>());
+        assert!(size_of::<Relay>() <= 280, "{} bytes", size_of::<Relay>());
     }
 }

@@ -19,6 +19,7 @@ use tokio::runtime::{self, LocalOptions};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::accept::{Entry, Hall};
 use super::desk::{Desk, Job, Shared, Tally};
 use super::ledger::Why;
 use super::route::Current;
@@ -28,8 +29,7 @@ use crate::election::{Route, Time};
 use hold::Replies;
 use probe::Probes;
 use relays::Relays;
-use seat::Door;
-pub(super) use seat::Seat;
+pub(super) use seat::{Door, Seat};
 
 /// Bytes moved with one receive and one send.
 const BUFFER: usize = 64 * 1024;
@@ -38,15 +38,17 @@ const BUFFER: usize = 64 * 1024;
 const CONNECTING: usize = 32;
 /// How often half-closed sessions are asked whether anything moves.
 const SWEEP: Duration = Duration::from_secs(10);
-/// Starts the thread of worker `index`.
+
+/// Starts the thread of worker `index`, which accepts where it has an `entry`.
 ///
 /// # Errors
 ///
-/// What the system says about the thread or its runtime.
+/// What the system says about the thread, its runtime or the listeners.
 pub(super) fn spawn(
     shared: Arc<Shared>,
     index: usize,
     inbox: mpsc::UnboundedReceiver<Job>,
+    entry: Option<Entry>,
 ) -> io::Result<JoinHandle<()>> {
     let (report, started) = std::sync::mpsc::sync_channel(1);
     let thread =
@@ -56,22 +58,33 @@ pub(super) fn spawn(
                 .enable_all()
                 .global_queue_interval(1)
                 .build_local(LocalOptions::default());
-            match runtime {
-                Ok(runtime) => {
-                    let _ = report.send(Ok(()));
-                    runtime.block_on(run(shared, index, inbox));
-                    // Dropping the runtime drops all sessions, which resets their connections.
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(report.send(Err(error))),
+            };
+            runtime.block_on(async {
+                let (hall, said) = match entry.map(Entry::watched).transpose() {
+                    Ok(hall) => (hall, Ok(())),
+                    Err(error) => (None, Err(error)),
+                };
+                let works = said.is_ok();
+                let _ = report.send(said);
+                if works {
+                    run(shared, index, inbox, hall).await;
                 }
-                Err(error) => {
-                    let _ = report.send(Err(error));
-                }
-            }
+            });
+            // Dropping the runtime drops all sessions, which resets their connections.
         })?;
     started.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended")))?;
     Ok(thread)
 }
 
-async fn run(shared: Arc<Shared>, index: usize, mut inbox: mpsc::UnboundedReceiver<Job>) {
+async fn run(
+    shared: Arc<Shared>,
+    index: usize,
+    mut inbox: mpsc::UnboundedReceiver<Job>,
+    hall: Option<Hall>,
+) {
     let stop = shared.stop.clone();
     let worker = Rc::new(Worker::new(shared, index));
     let control = worker.clone();
@@ -93,12 +106,15 @@ async fn run(shared: Arc<Shared>, index: usize, mut inbox: mpsc::UnboundedReceiv
         let worker = worker.clone();
         Rc::new(Door { worker, visitors })
     });
+    if let Some(hall) = hall {
+        hall.open(&own);
+    }
     tokio::task::spawn_local(async move {
         while let Some(job) = inbox.recv().await {
             match job {
                 Job::Serve { client, visitor } => {
                     let door = if visitor { &visitors } else { &own };
-                    door.admit(client);
+                    door.admit(TcpStream::from_std(client));
                 }
                 Job::TurnAway(client) => worker.turn_away(client),
             }
@@ -120,7 +136,7 @@ pub(super) struct Worker {
     relays: RefCell<Relays>,
     /// A client without a master waits for the gate.
     gate_awaited: Cell<bool>,
-    sweeps: Cell<u32>,
+    sweeps: Cell<u8>,
     probes: Probes,
     replies: Replies,
     /// Sessions end at their next boundary.
@@ -314,7 +330,7 @@ impl Worker {
     }
 
     /// How often half-closed relays have been woken to look at themselves.
-    pub(super) fn sweeps(&self) -> u32 {
+    pub(super) fn sweeps(&self) -> u8 {
         self.sweeps.get()
     }
 

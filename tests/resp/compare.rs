@@ -25,10 +25,10 @@ pub fn replies_are(
 ) -> usize {
     let mut found = wanted.iter();
     let mut scanner = Following { scanner: Replies::default(), frame: None };
-    let ended = drive(&mut scanner, input, pieces, |scanner, end, rest, all_seen| {
+    let ended = drive(&mut scanner, input, pieces, |scanner, end, whole, all_seen| {
         let (wanted, frame) = (found.next().expect("no such reply"), scanner.frame.unwrap());
         assert_eq!((end, frame.last), (wanted.end, wanted.last));
-        let (bytes, lead) = (&input[wanted.begin..end], scanner.scanner.lead(rest));
+        let (bytes, lead) = (&input[wanted.begin..end], scanner.scanner.lead(whole));
         assert_eq!(frame.kind, bytes[0]);
         assert!(bytes.starts_with(lead), "{:?}", lead.escape_ascii());
         assert!(!all_seen || lead.len() == bytes.len().min(48), "{:?}", lead.escape_ascii());
@@ -142,7 +142,7 @@ fn drive<S: Scanner>(
                     assert!((1..=rest.len()).contains(&end), "{end} of {}", rest.len());
                     assert!(scanner.between());
                     at += end;
-                    ended(scanner, at, rest, all_seen);
+                    ended(scanner, at, &rest[..end], all_seen);
                     rest = &rest[end..];
                     all_seen = true;
                 }

@@ -12,7 +12,7 @@ fn frames(input: &[u8], piece: usize) -> (Vec<(usize, Frame, Vec<u8>)>, Reply) {
                     assert!((1..=part.len()).contains(&end), "{end} of {}", part.len());
                     assert!(scanner.between());
                     passed += end;
-                    found.push((passed, frame, scanner.lead(part).to_vec()));
+                    found.push((passed, frame, scanner.lead(&part[..end]).to_vec()));
                     part = &part[end..];
                 }
                 Reply::Part { .. } => {
@@ -124,7 +124,8 @@ fn a_line_has_an_end() {
 /// However much is announced, nothing is set aside for it.
 #[test]
 fn announcements_are_followed_by_arithmetic() {
-    assert_copy_of_at_most::<Replies>(80);
+    let bytes = size_of::<Replies>();
+    assert!(bytes <= 40, "{bytes}");
     let mut scanner = Replies::default();
     assert_eq!(scanner.next(b"$9223372036854775807\r\n"), Reply::Part { body: (1 << 63) + 1 });
     assert_eq!(scanner.skip(1 << 63), None);
@@ -135,10 +136,6 @@ fn announcements_are_followed_by_arithmetic() {
     assert_eq!(frames(&nested, 7), (vec![], Reply::Part { body: 0 }));
     let nested = b"*9223372036854775807\r\n".repeat(3);
     assert_eq!(frames(&nested, 7), (vec![], Reply::Lost));
-}
-
-fn assert_copy_of_at_most<T: Copy>(bytes: usize) {
-    assert!(size_of::<T>() <= bytes, "{}", size_of::<T>());
 }
 
 #[test]

@@ -49,9 +49,7 @@ pub(super) struct Account {
     /// A script was used that could not be remembered.
     pub(super) script_lost: bool,
     pub(super) moved: bool,
-    /// A blocking command is kept.
-    pub(super) kept: bool,
-    /// It was not done by the old master.
+    /// The blocking command that is kept was not done by the old master.
     pub(super) undone: bool,
 }
 
@@ -142,7 +140,6 @@ impl Default for Account {
             waited: false,
             script_lost: false,
             moved: false,
-            kept: false,
             undone: false,
         }
     }
@@ -226,13 +223,18 @@ impl Account {
     }
 
     pub(super) fn forget_kept(&mut self) {
-        (self.kept, self.undone) = (false, false);
+        self.undone = false;
         self.extra_mut().kept = None;
+    }
+
+    /// Whether a blocking command is kept.
+    pub(super) fn is_kept(&self) -> bool {
+        self.extra().is_some_and(|extra| extra.kept.is_some())
     }
 
     /// The reply to come may be swallowed.
     pub(super) fn may_be_undone(&self) -> bool {
-        self.kept && self.is_blocked()
+        self.is_kept() && self.is_blocked()
     }
 
     /// As [`super::Ledger::again`].
@@ -240,7 +242,7 @@ impl Account {
         if !self.undone {
             return None;
         }
-        (self.kept, self.undone) = (false, false);
+        self.undone = false;
         let mut kept = self.extra_mut().kept.take()?;
         if !kept.renew(now) {
             return Some(Again::Reply(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" }));
@@ -248,7 +250,6 @@ impl Account {
         let request = kept.request().to_vec();
         self.push(What::Block);
         self.extra_mut().kept = Some(kept);
-        self.kept = true;
         Some(Again::Request(request))
     }
 

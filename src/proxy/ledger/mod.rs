@@ -130,7 +130,7 @@ pub(super) struct Ledger {
     up: Requests,
     down: Replies,
     /// The input of the next call begins with so many bytes that `up` has seen.
-    seen: usize,
+    seen: u32,
     account: Account,
 }
 
@@ -177,7 +177,7 @@ impl Ledger {
                     if frame.kind != b'>' && account.answered < plain_until {
                         account.answered += 1;
                     } else {
-                        account.frame(frame, self.down.lead(rest));
+                        account.frame(frame, self.down.lead(&rest[..end]));
                         plain_until = account.plain_until();
                     }
                 }
@@ -211,6 +211,11 @@ impl Ledger {
     /// transaction was begun.
     pub(super) fn is_midway(&self) -> bool {
         self.account.half || self.account.begun.is_any()
+    }
+
+    /// Whether it waits for the rest of a request of which it has let nothing go.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.seen > 0
     }
 
     /// Whether nothing is followed: there are no requests to stop between.
@@ -255,8 +260,9 @@ impl Ledger {
     /// Takes whole requests, and what need not be waited for, until `ends`.
     fn pass(&mut self, input: &[u8], now: u64, ends: impl Fn(&Ledger) -> bool) -> Up {
         let mut up = Up { send: 0, body: 0, cut: None, scripts: None };
-        debug_assert!(self.seen <= input.len(), "what was not sent is given again");
-        let mut seen = self.seen.min(input.len());
+        let mut seen = self.seen as usize;
+        debug_assert!(seen <= input.len(), "what was not sent is given again");
+        seen = seen.min(input.len());
         while seen < input.len() && self.account.tunnel.is_none() && !ends(self) {
             let is_tls = input[up.send] == TLS && !self.account.half;
             let found = if is_tls { Request::Lost } else { self.up.next(&input[seen..]) };
@@ -289,7 +295,8 @@ impl Ledger {
         if self.account.tunnel.is_some() {
             (seen, up.send, up.body) = (input.len(), input.len(), 0);
         }
-        self.seen = seen - up.send;
+        // Far less than this is waited for.
+        self.seen = u32::try_from(seen - up.send).unwrap_or(u32::MAX);
         up
     }
 

@@ -96,7 +96,7 @@ impl Account {
             }
             // Any refusal of EXEC ends the transaction.
             What::Exec if self.open.multi => self.open = Default::default(),
-            What::Block if self.kept => self.forget_kept(),
+            What::Block if self.is_kept() => self.forget_kept(),
             _ => {}
         }
     }
@@ -106,7 +106,7 @@ impl Account {
         match what {
             What::Set(_) | What::Track { .. } | What::Bind => self.bound = true,
             What::Load => self.script_lost = true,
-            What::Block if self.kept => self.forget_kept(),
+            What::Block if self.is_kept() => self.forget_kept(),
             What::Block | What::Scan | What::Unwatch => {}
             _ => self.lose(Why::Bound),
         }
@@ -129,7 +129,7 @@ impl Account {
             What::Unmute => self.muted = false,
             What::Bind => self.bound = true,
             What::Load => self.loaded(lead),
-            What::Block if self.kept => self.forget_kept(),
+            What::Block if self.is_kept() => self.forget_kept(),
             What::Block => {}
             What::Scan => self.extra_mut().cursors.note(lead),
             What::Subscribe(..) | What::Unsubscribe(..) => self.lose(Why::Tunnel),

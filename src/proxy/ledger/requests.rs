@@ -24,7 +24,7 @@ impl Account {
     /// It must not be sent.
     pub(super) fn request(&mut self, request: &[u8], now: u64) -> Result<bool, Why> {
         let Some(does) = does(request) else { return Ok(false) };
-        if does == Does::Nothing {
+        if matches!(does, Does::Nothing) {
             self.count();
             return Ok(false);
         }
@@ -211,7 +211,7 @@ impl Account {
         }
         self.muted = true;
         // What was asked before is no longer all there is, though no reply is outstanding for this.
-        if self.kept {
+        if self.is_kept() {
             self.forget_kept();
         }
         if self.mute != Mute::All {
@@ -231,7 +231,6 @@ impl Account {
             && let Some(kept) = Kept::new(request, timeout, now)
         {
             self.extra_mut().kept = Some(Box::new(kept));
-            self.kept = true;
         }
     }
 }

@@ -12,7 +12,7 @@ const LINE_MAX: u32 = 64 * 1024;
 /// Not the streamed types of RESP3 (`$?`, `*?`), which no server sends; nor a push inside another
 /// frame. In the reply to EXEC, Redis up to 7.0 puts messages and invalidations between the elements
 /// without counting them, and every server counts the first push that answers a SUBSCRIBE there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::proxy) struct Replies {
     /// Frames that have to end until the one under way has, itself included; 0 between frames.
     /// Those of an attribute in front of it count as well.
@@ -94,7 +94,6 @@ impl Replies {
             && let Some((end, frame)) = simple(input)
         {
             self.lead.begin();
-            self.lead.end(input, 0, end);
             return Reply::Whole { end, frame };
         }
         self.scan(input)
@@ -160,9 +159,9 @@ impl Replies {
     }
 
     /// The first bytes (up to 48) of the frame that `next` found last, attributes left out, also
-    /// where it came in pieces. `input` is what that call was given.
-    pub(in crate::proxy) fn lead<'a>(&'a self, input: &'a [u8]) -> &'a [u8] {
-        self.lead.of(input)
+    /// where it came in pieces. `whole` is what that call was given, up to the end it found.
+    pub(in crate::proxy) fn lead<'a>(&'a self, whole: &'a [u8]) -> &'a [u8] {
+        self.lead.of(whole)
     }
 
     /// Whether a frame that is no element of another one begins with this type byte.

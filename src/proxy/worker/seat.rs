@@ -1,23 +1,41 @@
 //! A client's place at a worker.
 
+use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use tokio::net::TcpStream;
 
 use super::Worker;
-use crate::proxy::session;
+use crate::proxy::{accept, session};
 
 /// Where clients come in: their own door, or that of visitors.
-pub(super) struct Door {
+pub(in crate::proxy) struct Door {
     pub(super) worker: Rc<Worker>,
     pub(super) visitors: bool,
 }
 
 impl Door {
-    pub(super) fn admit(self: &Rc<Door>, client: std::net::TcpStream) {
+    /// Finds a place for a client that was accepted on this thread.
+    pub(in crate::proxy) fn receive(self: &Rc<Door>, client: TcpStream) {
+        let (shared, desk) = (&*self.worker.shared, self.worker.desk());
+        shared.tally.accepted.fetch_add(1, Ordering::Relaxed);
+        let is_here = accept::least_loaded(shared).is_some_and(|least| std::ptr::eq(least, desk));
+        if is_here && accept::seat(shared, desk, false) {
+            return self.admit(Ok(client));
+        }
+        // It fails only where the runtime is ending; the socket is closed then.
+        match client.into_std() {
+            Ok(client) if is_here => accept::turn_away(client, shared, desk),
+            Ok(client) => accept::place(client, shared, false),
+            Err(_) => {}
+        }
+    }
+
+    /// Serves a client that has been counted in.
+    pub(super) fn admit(self: &Rc<Door>, client: io::Result<TcpStream>) {
         let seat = Seat(self.clone());
-        if let Ok(client) = TcpStream::from_std(client) {
+        if let Ok(client) = client {
             tokio::task::spawn_local(session::serve(client, seat));
         }
     }

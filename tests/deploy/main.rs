@@ -1,0 +1,14 @@
+//! What is in `deploy/`, held against schemas, rules and the programs that read it.
+
+mod compose;
+mod render;
+mod rollout;
+mod rules;
+mod schemas;
+mod scripts;
+mod settings;
+mod start;
+mod stop;
+#[path = "../support/mod.rs"]
+mod support;
+mod tools;

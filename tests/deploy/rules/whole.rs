@@ -1,0 +1,161 @@
+//! Rules between objects.
+
+use redis_hive::config::parse_size;
+use serde_json::{Value, json};
+
+use super::WholeRule;
+use crate::render::{config_map, containers, of_kind, workloads};
+
+pub const RULES: &[WholeRule] = &[
+    WholeRule {
+        why: "every Service leads to pods, and to a port they have",
+        faults: |objects| {
+            of_kind(objects, "Service").flat_map(|s| unreachable(objects, s)).collect()
+        },
+        spoil: |objects| change(objects, "Service", "/spec/selector", json!({"app": "other"})),
+    },
+    WholeRule {
+        why: "the budget counts every pod",
+        faults: |objects| uncovered(objects, "PodDisruptionBudget", "/spec/selector/matchLabels"),
+        spoil: |objects| {
+            let data = json!({"app.kubernetes.io/component": "other"});
+            change(objects, "PodDisruptionBudget", "/spec/selector/matchLabels", data)
+        },
+    },
+    WholeRule {
+        why: "the policy covers every pod",
+        faults: |objects| uncovered(objects, "NetworkPolicy", "/spec/podSelector/matchLabels"),
+        spoil: |objects| {
+            let data = json!({"app.kubernetes.io/component": "other"});
+            change(objects, "NetworkPolicy", "/spec/podSelector/matchLabels", data)
+        },
+    },
+    WholeRule {
+        why: "every port of a pod may be reached by somebody, and no other",
+        faults: closed_ports,
+        spoil: |objects| {
+            change(objects, "NetworkPolicy", "/spec/ingress/1/ports/1/port", json!(6399))
+        },
+    },
+    WholeRule {
+        why: "a pod has twice the memory and the disk that its data take",
+        faults: cramped,
+        spoil: |objects| {
+            let found = objects.iter_mut().find(|object| object["data"]["redis.conf"].is_string());
+            found.is_some_and(|map| {
+                map["data"]["redis.conf"] = json!("maxmemory 100gb\n");
+                true
+            })
+        },
+    },
+    WholeRule {
+        why: "pods are kept by what made them",
+        faults: |objects| workloads(objects).filter_map(foreign_pods).collect(),
+        spoil: |objects| {
+            let labels = json!({"app.kubernetes.io/name": "other"});
+            change(objects, "Deployment", "/spec/selector/matchLabels", labels)
+        },
+    },
+];
+
+/// Puts a value into the first object of a kind; `false` where there is none.
+fn change(objects: &mut [Value], kind: &str, at: &str, value: Value) -> bool {
+    let found = objects.iter_mut().find(|object| object["kind"] == kind);
+    found.and_then(|object| object.pointer_mut(at)).is_some_and(|place| {
+        *place = value;
+        true
+    })
+}
+
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+fn labels(workload: &Value) -> &Value {
+    &workload["spec"]["template"]["metadata"]["labels"]
+}
+
+fn selects(selector: &Value, labels: &Value) -> bool {
+    selector.as_object().is_some_and(|pairs| pairs.iter().all(|(key, value)| labels[key] == *value))
+}
+
+fn unreachable(objects: &[Value], service: &Value) -> Vec<String> {
+    let selected: Vec<&Value> =
+        workloads(objects).filter(|w| selects(&service["spec"]["selector"], labels(w))).collect();
+    if selected.is_empty() {
+        return vec![format!("Service {} selects nothing", name(service))];
+    }
+    let open = |target: &Value| {
+        let ports = selected.iter().flat_map(|workload| containers(workload)).flat_map(ports);
+        ports.into_iter().any(|port| port["name"] == *target || port["containerPort"] == *target)
+    };
+    let targets = service["spec"]["ports"].as_array().into_iter().flatten();
+    targets
+        .map(|port| &port["targetPort"])
+        .filter(|target| !open(target))
+        .map(|target| format!("Service {} leads to {target}, which no pod has", name(service)))
+        .collect()
+}
+
+fn ports(container: &Value) -> &[Value] {
+    container["ports"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn uncovered(objects: &[Value], kind: &str, at: &str) -> Vec<String> {
+    let selector = of_kind(objects, kind).next().and_then(|object| object.pointer(at));
+    let covered =
+        |workload: &&Value| selector.is_some_and(|selector| selects(selector, labels(workload)));
+    let left = workloads(objects).filter(|workload| !covered(workload));
+    left.map(|workload| format!("no {kind} covers {}", name(workload))).collect()
+}
+
+fn closed_ports(objects: &[Value]) -> Vec<String> {
+    let rules =
+        of_kind(objects, "NetworkPolicy").flat_map(|policy| policy["spec"]["ingress"].as_array());
+    let open: Vec<u64> =
+        rules.flatten().flat_map(ports).filter_map(|port| port["port"].as_u64()).collect();
+    let listened: Vec<u64> = workloads(objects)
+        .flat_map(containers)
+        .flat_map(ports)
+        .filter_map(|port| port["containerPort"].as_u64())
+        .collect();
+    let closed = listened.iter().filter(|port| !open.contains(port));
+    let strange = open.iter().filter(|port| !listened.contains(port));
+    closed
+        .map(|port| format!("nobody may reach port {port}"))
+        .chain(strange.map(|port| format!("port {port} is open, and nothing listens there")))
+        .collect()
+}
+
+/// Copying to a new replica may take as much memory again; a replica has the file beside the data.
+fn cramped(objects: &[Value]) -> Vec<String> {
+    let Some(conf) = config_map(objects, "redis-hive")["redis.conf"].as_str() else {
+        return vec!["there is no redis.conf".to_owned()];
+    };
+    let given = conf.lines().find_map(|line| line.strip_prefix("maxmemory "));
+    // Redis counts `mb` and `gb` by 1024.
+    let as_redis = |text: &str| parse_size(&text.trim().replace("mb", "MiB").replace("gb", "GiB"));
+    let Some(data_bytes) = given.and_then(as_redis) else {
+        return vec!["redis.conf has no maxmemory".to_owned()];
+    };
+    let mut found = Vec::new();
+    for redis in workloads(objects).flat_map(containers).filter(|c| c["name"] == "redis") {
+        for at in [
+            "/resources/limits/memory",
+            "/resources/requests/ephemeral-storage",
+            "/resources/limits/ephemeral-storage",
+        ] {
+            let room = redis.pointer(at).and_then(Value::as_str).and_then(parse_size);
+            if room.is_none_or(|bytes| bytes < 2 * data_bytes) {
+                found.push(format!("{at} is {room:?} for {data_bytes} bytes of data"));
+            }
+        }
+    }
+    found
+}
+
+fn foreign_pods(workload: &Value) -> Option<String> {
+    let selector = &workload["spec"]["selector"]["matchLabels"];
+    (!selects(selector, labels(workload)))
+        .then(|| format!("{} does not select its pods", name(workload)))
+}
