@@ -115,7 +115,8 @@ impl Node {
         let first = shown.first();
         let (status, receiver) = watch::channel(Arc::new(first));
         let (asked_in, asked) = mpsc::channel(ASKED);
-        let http = http::start(config.bind, config.http_port, receiver, pulse.clone(), asked_in)?;
+        let (bind, port) = (config.bind, config.http_port);
+        let http = http::start(bind, port, receiver, pulse.clone(), asked_in, keyring.clone())?;
         if config.is_open() {
             tracing::warn!("{}", show::OPEN);
         }

@@ -85,6 +85,9 @@ pub struct AskArgs {
     #[arg(long, env = "HIVE_HTTP", hide_env_values = true, value_name = "ADDR")]
     #[arg(default_value = "127.0.0.1:6391")]
     pub http: String,
+    /// File with the secret of the hives, as `run` takes it; or set HIVE_SECRET
+    #[arg(long, env = "HIVE_SECRET_FILE", hide_env_values = true, value_name = "FILE")]
+    pub secret_file: Option<String>,
 }
 
 /// Reads a command line and, for `run` and `check`, what is outside it.
