@@ -83,6 +83,7 @@ fn witness(read: &mut Reader<'_>, config: &Config, outside: &Outside) {
         (config.redis_username.is_some(), "--redis-username"),
         (outside.password_file.is_some(), "--redis-password-file"),
         (outside.password.is_some(), "HIVE_REDIS_PASSWORD"),
+        (config.redis_tls.is_some(), "--redis-tls"),
         (config.rescue.is_some(), "--rescue-dir"),
     ];
     for (_, name) in given.into_iter().filter(|(given, _)| *given) {

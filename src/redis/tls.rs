@@ -61,6 +61,12 @@ pub struct Refusal {
     pub mend: &'static str,
 }
 
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.seen, self.mend)
+    }
+}
+
 impl Tls {
     /// Makes sense of the files.
     ///
@@ -81,7 +87,7 @@ impl Tls {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let (roots, ca) = roots.unwrap_or_default();
+        let (roots, ca) = roots.unwrap_or_else(|| (RootCertStore::empty(), None));
         let validity = own.as_ref().and_then(|(chain, _)| Validity::read(chain.first()?));
         let config = config(roots, own).map_err(|error| vec![error])?;
         let name = name.and_then(Result::ok);

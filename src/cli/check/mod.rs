@@ -1,6 +1,7 @@
 //! `redis-hive check`: looks at everything `run` would depend on, and says how to mend it.
 
 mod redis;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};

@@ -101,11 +101,26 @@ impl Worker {
     }
 }
 
+/// What every Redis answers that speaks without TLS.
+const PING: &[u8] = b"PING\r\n";
+/// A handshake of TLS with nothing in it, which one that speaks TLS answers with an alert.
+const HANDSHAKE: &[u8] = &[0x16, 3, 1, 0, 4, 1, 0, 0, 0];
+
 /// Returns when the master has answered something, be it an error. To take a connection is not
 /// enough: the kernel of a process that is being killed closes those it has before the listener.
 async fn answers(master: RedisAddr) -> io::Result<()> {
+    match answers_to(master, PING).await {
+        // A Redis that speaks nothing but TLS closes without a word.
+        Err(error) if error.kind() != io::ErrorKind::ConnectionRefused => {
+            answers_to(master, HANDSHAKE).await
+        }
+        answered => answered,
+    }
+}
+
+async fn answers_to(master: RedisAddr, question: &[u8]) -> io::Result<()> {
     let stream = socket::connect(master).await?;
-    socket::send(&stream, b"PING\r\n")?;
+    socket::send(&stream, question)?;
     match stream.peek(&mut [0]).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
