@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use ::redis::RedisError;
@@ -80,16 +81,10 @@ pub(super) fn replication(config: &Config, settings: &BTreeMap<String, String>) 
     }
 }
 
-/// An error of TLS is a few layers down.
-fn refusal_in(error: &(dyn Error + 'static)) -> Option<Refusal> {
-    let mut layer = Some(error);
-    while let Some(error) = layer {
-        if let Some(refusal) = error.downcast_ref::<std::io::Error>().and_then(refusal) {
-            return Some(refusal);
-        }
-        layer = error.source();
-    }
-    None
+/// The crate keeps an error of the socket in a shared box, which is what it names as its source.
+fn refusal_in(error: &RedisError) -> Option<Refusal> {
+    let boxed = error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+    refusal(boxed.downcast_ref::<std::io::Error>()?)
 }
 
 #[cfg(test)]
