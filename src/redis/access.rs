@@ -135,6 +135,13 @@ impl Access {
         problems
     }
 
+    /// How many changes of the files are in use; `None` while one is not accepted everywhere yet.
+    pub fn settled(&self) -> Option<u64> {
+        let state = self.state.borrow();
+        let settled = state.proven.is_none() && state.met.is_superset(&state.needed);
+        settled.then_some(state.newest.generation)
+    }
+
     /// How long the certificate is valid that the local Redis showed; `None` without TLS.
     pub fn local_certificate(&self, now: SystemTime) -> Option<String> {
         let state = self.state.borrow();

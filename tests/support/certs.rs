@@ -41,8 +41,8 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A certificate for [`NAME`] and these addresses that is valid for ten days more than what is
-    /// worth a warning, for servers and clients.
+    /// A certificate for [`NAME`] and these addresses that is valid for ten days more than what
+    /// is worth a warning, for servers and clients.
     pub fn identity(&self, addresses: &[IpAddr]) -> Identity {
         self.lasting(addresses, 24)
     }
@@ -55,7 +55,9 @@ impl Authority {
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let now = SystemTime::now();
         params.not_before = (now - DAY * 100).into();
-        let span = DAY * u32::try_from(days.unsigned_abs()).expect("few days");
+        // An hour more, so that it is not a day less by the time somebody looks.
+        let span = Duration::from_secs(3_600)
+            + DAY * u32::try_from(days.unsigned_abs()).expect("few days");
         params.not_after = if days < 0 { now - span } else { now + span }.into();
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
