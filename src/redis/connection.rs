@@ -5,22 +5,20 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 use secrecy::{ExposeSecret, SecretString};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, Credentials, Who};
+use super::stream::{Guarded, Stream};
 use super::tls::refusal;
 use crate::election::RedisAddr;
 
@@ -82,14 +80,6 @@ pub(super) enum DialError {
     /// TLS did not come about, and why.
     Untrusted(String),
 }
-
-/// The bytes of a connection, over TLS or not.
-pub trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
-
-/// A connection on which nothing was said yet.
-pub type Stream = Box<dyn Both>;
 
 /// Opens a connection to the local Redis, for who looks at it without a driver.
 ///
@@ -367,56 +357,5 @@ fn read(value: Value) -> Answer {
             }
         }
         _ => Answer::Foreign,
-    }
-}
-
-/// The socket with a cap on what one answer may bring.
-struct Guarded {
-    stream: Stream,
-    budget: Arc<AtomicUsize>,
-    /// Why TLS ended it.
-    failure: Arc<OnceLock<String>>,
-}
-
-impl AsyncRead for Guarded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if let Poll::Ready(Err(error)) = &result
-            && let Some(refusal) = refusal(error)
-        {
-            // The first reason counts.
-            let _ = self.failure.set(refusal.to_string());
-        }
-        let read = buf.filled().len().saturating_sub(before);
-        let left = self.budget.load(Ordering::Relaxed);
-        if read > left {
-            let reason = "the answer is longer than any of a Redis";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
-        }
-        self.budget.store(left - read, Ordering::Relaxed);
-        result
-    }
-}
-
-impl AsyncWrite for Guarded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -21,6 +21,7 @@ mod rescue;
 mod resync;
 mod settings;
 mod shelf;
+mod stream;
 mod tended;
 mod tls;
 mod wire;
@@ -36,9 +37,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Access, AccessSettings, Password, TlsFiles, first_password};
-pub use connection::{Both, Endpoint, Stream, dial};
+pub use connection::{Endpoint, dial};
 pub use info::{Attached, Clients, Info, InfoError, OLDEST};
 pub use settings::{BootFence, Crowd, Facts};
+pub use stream::{Both, Stream};
 pub use tls::{AccessError, Refusal, refusal};
 
 use crate::election::{Input, Master, NodeId, OrderError, RedisAddr, RedisOrder, RunId, Target};

@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::access::Credentials;
-use super::connection::{DialError, Dialer, Stream, short};
+use super::connection::{DialError, Dialer, short};
+use super::stream::Stream;
 
 /// The most that is read at once.
 const PIECE: usize = 64 << 10;

@@ -1,6 +1,6 @@
 //! The rights in docs/security.md are all that is needed, and each of them is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use redis::Value;
@@ -43,7 +43,7 @@ async fn every_right_is_needed_and_no_other(name: &str) {
 }
 
 /// Lets a hive with these rights do all it ever does, up to the first thing that is denied; what was.
-async fn denied_with(binary: &PathBuf, rights: &[String]) -> Vec<String> {
+async fn denied_with(binary: &Path, rights: &[String]) -> Vec<String> {
     let (own, other) = (Server::fenced(binary), Server::master(binary));
     for server in [&own, &other] {
         let rule = ["ACL", "SETUSER", "hive", "on", ">sesame"];

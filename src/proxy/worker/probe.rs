@@ -126,3 +126,35 @@ async fn answers_to(master: RedisAddr, question: &[u8]) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Something that answers to what begins with this byte, and closes on everything else.
+    fn speaker(first: u8) -> RedisAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("its address");
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut heard = [0];
+                if stream.read_exact(&mut heard).is_ok() && heard[0] == first {
+                    // Whoever does not wait for it has hung up.
+                    let _ = stream.write_all(b"+");
+                }
+            }
+        });
+        RedisAddr::new(addr.ip(), addr.port())
+    }
+
+    /// One that speaks TLS takes no PING, and a process that is gone answers nothing at all.
+    #[tokio::test]
+    async fn a_master_that_speaks_tls_only_is_alive_too() {
+        assert!(answers(speaker(PING[0])).await.is_ok());
+        assert!(answers(speaker(HANDSHAKE[0])).await.is_ok());
+        assert!(answers(speaker(0)).await.is_err());
+    }
+}
