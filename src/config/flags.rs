@@ -217,7 +217,7 @@ pub struct Flags {
     #[arg(default_value = defaults::RESCUE_MAX_BYTES)]
     pub rescue_max_bytes: String,
 
-    /// Take part in elections without a Redis: no --redis* flag is used
+    /// Take part in elections without a Redis: --redis is not used, how to log in to the master's is
     #[arg(long, env = "HIVE_WITNESS", hide_env_values = true, value_name = "true|false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub witness: Option<String>,

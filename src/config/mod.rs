@@ -258,7 +258,7 @@ impl Config {
                 .optional("--dns-server", flags.dns_server.as_ref())
                 .and_then(|text| read.socket("--dns-server", text, Some(53))),
         };
-        relations::judge(&mut read, &config, outside);
+        relations::judge(&mut read, &config);
         let Reader { errors, warnings, .. } = read;
         if errors.is_empty() { Ok(Checked { config, warnings }) } else { Err(ConfigErrors(errors)) }
     }

@@ -199,9 +199,8 @@ impl Access {
                 state.settle();
             }
             let decides = who == Who::Watched || !state.needed.contains(&Who::Watched);
-            let text =
-                |secret: Option<&SecretString>| secret.map(|it| it.expose_secret().to_owned());
-            if decides && text(password) != text(state.replication.1.as_ref()) {
+            let known = state.replication.1.as_ref().map(ExposeSecret::expose_secret);
+            if decides && known != password.map(ExposeSecret::expose_secret) {
                 state.replication = (state.replication.0 + 1, password.cloned());
             }
         });
