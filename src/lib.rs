@@ -11,4 +11,5 @@ pub mod node;
 pub mod peer;
 pub mod proxy;
 pub mod redis;
+pub mod secrets;
 pub mod sentinel;

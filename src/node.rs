@@ -27,6 +27,7 @@ use crate::http::{self, Asked, Http, Pulse};
 use crate::peer::{self, Peers};
 use crate::proxy::Proxy;
 use crate::redis::{self, Facts, Redis};
+use crate::secrets::Keyring;
 use announce::Announcer;
 use asks::Asks;
 use confirms::Confirms;
@@ -37,6 +38,8 @@ use room::{Room, Share};
 use settings::Endpoint;
 use show::Shown;
 use stopping::{Phase, Stopping};
+
+pub use settings::access as redis_access;
 
 /// Inputs that wait; while it is full, links and connections are not read.
 const INPUTS: usize = 1024;
@@ -83,6 +86,7 @@ struct Node {
     interrupt: Signal,
     journal: Journal,
     shown: Shown,
+    keyring: Keyring,
     status: watch::Sender<Arc<http::status::Status>>,
     status_at: Instant,
     origin: Instant,
@@ -101,14 +105,16 @@ impl Node {
         let incarnation = Incarnation(settings::random());
         let name = settings::hive_name(&config, &search);
         let (sender, inputs) = mpsc::channel(INPUTS);
-        let links = settings::peer_settings(&config, me, incarnation, name.clone());
+        let keyring = Keyring::start(config.secrets.clone());
+        let links =
+            settings::peer_settings(&config, me, incarnation, name.clone(), keyring.clone());
         let peers = peer::start(links, sender.clone()).await?;
         let (routed_in, routed) = mpsc::unbounded_channel();
         let origin = Instant::now();
         let (proxy, reads) = settings::start_proxies(&config, origin, &routed_in)?;
         let local = RedisAddr::new(me.ip, config.redis.port());
         let reads = reads.map(|read| Reads::new(read, local, config.timing.peer_timeout));
-        let redis = redis::start(settings::redis_settings(&config, me), sender.clone());
+        let redis = redis::start(settings::redis_settings(&config, me)?, sender.clone());
         let discovery = discovery::start(settings::discovery_settings(&config, search), sender)?;
         let core = Core::new(settings::core_settings(&config, me, incarnation), clocks(origin));
         let shown = Shown::new(me, incarnation, name.clone(), &config);
@@ -116,8 +122,12 @@ impl Node {
         let first = shown.first();
         let (status, receiver) = watch::channel(Arc::new(first));
         let (asked_in, asked) = mpsc::channel(ASKED);
-        let http = http::start(config.bind, config.http_port, receiver, pulse.clone(), asked_in)?;
-        let announcer = Announcer::start(&config, me, incarnation, name.clone(), None)?;
+        let (bind, port) = (config.bind, config.http_port);
+        let http = http::start(bind, port, receiver, pulse.clone(), asked_in, keyring.clone())?;
+        if config.is_open() {
+            tracing::warn!("{}", show::OPEN);
+        }
+        let announcer = Announcer::start(&config, me, incarnation, name.clone(), keyring.clone())?;
         tracing::info!(
             node = %me, name, proxy_port = config.proxy_port, http_port = config.http_port,
             "redis-hive {} started", env!("CARGO_PKG_VERSION")
@@ -143,6 +153,7 @@ impl Node {
             interrupt: signal(SignalKind::interrupt())?,
             journal: Journal::default(),
             shown,
+            keyring,
             status,
             status_at: origin,
             origin,
@@ -331,10 +342,12 @@ impl Node {
         let status = self.shown.status(show::Sources {
             view,
             facts: &facts,
+            access: self.redis.access().problems(SystemTime::now()),
             proxy: self.proxy.counters(),
             reads: self.reads.as_ref().map(|reads| (reads.counters(), reads.is_local())),
             dns: self.discovery.last(),
             journal: &self.journal,
+            secret: self.keyring.problem(),
             current_run: self.current_run,
         });
         self.status.send_replace(Arc::new(status));

@@ -8,8 +8,7 @@ mod hostile;
 #[path = "sentinel/talk.rs"]
 mod talk;
 
-use std::sync::Arc;
-
+use redis_hive::secrets::{Keyring, Secrets};
 use redis_hive::sentinel::{Limits, Topology};
 use talk::{Port, healthy, without_master};
 
@@ -116,13 +115,14 @@ fn passwords_are_held_against_the_secret() {
     let refused = open.client().lines(b"AUTH x\r\n", "\r\n");
     assert!(refused.starts_with("-ERR AUTH <password> called without any password"), "{refused}");
     let locked = Port::with(|settings| {
-        settings.door = Some(Arc::new(|password: &str| password == "open sesame"));
+        let secrets = Secrets::parse("open-sesame-open-sesame").expect("a secret");
+        settings.keyring = Keyring::fixed(secrets);
     });
     dialogue(&locked, &[("auth x", wrong), ("auth default x", wrong), ("ping", "+PONG|")]);
     let mut client = locked.client();
-    client.send(b"*2\r\n$4\r\nAUTH\r\n$11\r\nopen sesame\r\n");
+    client.send(b"*2\r\n$4\r\nAUTH\r\n$23\r\nopen-sesame-open-sesame\r\n");
     assert_eq!(client.read(5), "+OK\r\n");
-    client.send(b"*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$11\r\nopen sesame\r\n");
+    client.send(b"*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$23\r\nopen-sesame-open-sesame\r\n");
     assert!(client.read(10).starts_with("-WRONGPASS"));
 }
 

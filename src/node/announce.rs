@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crate::config::{Announce, Config};
 use crate::election::{Incarnation, NodeId, Passport, PeerView, RedisAddr, Route, View};
 use crate::http;
-use crate::sentinel::{self, Door, Limits, Master, Node, Replica, Sentinel, Topology};
+use crate::secrets::Keyring;
+use crate::sentinel::{self, Limits, Master, Node, Replica, Sentinel, Topology};
 
 use super::journal::socket;
 
@@ -30,13 +31,13 @@ struct Places {
 }
 
 impl Announcer {
-    /// Opens the port, if there is to be one. `door` is what `AUTH` is held against.
+    /// Opens the port, if there is to be one.
     pub fn start(
         config: &Config,
         me: NodeId,
         incarnation: Incarnation,
         hive: String,
-        door: Option<Door>,
+        keyring: Keyring,
     ) -> anyhow::Result<Option<Announcer>> {
         let Some(wanted) = &config.sentinel else { return Ok(None) };
         let listener = http::listen(config.bind, wanted.port).map_err(|error| {
@@ -49,7 +50,7 @@ impl Announcer {
             quorum: config.quorum,
             down_after: config.timing.peer_timeout,
             failover_timeout: config.timing.hold_timeout,
-            door,
+            keyring,
             limits: Limits::default(),
         };
         let places = Places {

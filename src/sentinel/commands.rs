@@ -152,7 +152,7 @@ fn hello(session: &mut Session, args: &[Vec<u8>], reply: &mut Reply<'_>) {
 /// `AUTH [user] password`
 fn auth(session: &mut Session, args: &[Vec<u8>], reply: &mut Reply<'_>) {
     let opened = match args {
-        [_] if session.site.settings.door.is_none() => {
+        [_] if session.site.settings.keyring.secrets().is_empty() => {
             return reply.error(
                 "ERR AUTH <password> called without any password configured for the default user. \
                  Are you sure your configuration is correct?",
@@ -167,11 +167,9 @@ fn auth(session: &mut Session, args: &[Vec<u8>], reply: &mut Reply<'_>) {
 
 /// Without a secret the default user has no password, so that any fits, as in Redis.
 fn opens(session: &Session, user: &[u8], password: &[u8]) -> bool {
-    let fits = match &session.site.settings.door {
-        Some(door) => std::str::from_utf8(password).is_ok_and(|password| door(password)),
-        None => true,
-    };
-    fits && user == b"default"
+    let secrets = session.site.settings.keyring.secrets();
+    let fits = || std::str::from_utf8(password).is_ok_and(|password| secrets.accepts(password));
+    user == b"default" && (secrets.is_empty() || fits())
 }
 
 fn set_name(session: &mut Session, name: &[u8], reply: &mut Reply<'_>) -> bool {

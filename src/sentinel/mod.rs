@@ -17,7 +17,6 @@ mod session;
 mod subscriptions;
 mod topology;
 
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -28,16 +27,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::secrets::Keyring;
+
 pub use topology::{Master, Node, Replica, Topology};
 
 /// The Sentinel whose replies these are; clients that ask for a version get it.
 pub const COMPATIBLE: &str = "7.0.15";
 
-/// Says whether a password opens the hive; must take the same time whatever is wrong with it.
-pub type Door = Arc<dyn Fn(&str) -> bool + Send + Sync>;
-
 /// What never changes while it runs.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The name that clients ask for.
     pub name: String,
@@ -51,16 +49,10 @@ pub struct Settings {
     pub down_after: Duration,
     /// The longest a failover should take.
     pub failover_timeout: Duration,
-    /// What `AUTH` is held against; `None`: there is no secret.
-    pub door: Option<Door>,
+    /// What `AUTH` is held against; reading needs no password.
+    pub keyring: Keyring,
     /// What clients may take.
     pub limits: Limits,
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 /// What clients may take. Requests have at most 64 KiB, always.
@@ -177,6 +169,7 @@ impl Counters {
 #[cfg(test)]
 mod examples {
     use super::*;
+    use crate::secrets::Secrets;
 
     /// Those of a hive of three with `--quorum 2`.
     pub fn settings() -> Settings {
@@ -187,7 +180,7 @@ mod examples {
             quorum: 2,
             down_after: Duration::from_secs(1),
             failover_timeout: Duration::from_secs(10),
-            door: None,
+            keyring: Keyring::fixed(Secrets::default()),
             limits: Limits::default(),
         }
     }

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use redis_hive::election::RedisAddr;
+use redis_hive::secrets::{Keyring, Secrets};
 use redis_hive::sentinel::{self, Limits, Master, Node, Replica, Sentinel, Settings, Topology};
 
 /// The longest that any answer may take.
@@ -29,7 +30,7 @@ impl Port {
             quorum: 2,
             down_after: Duration::from_secs(1),
             failover_timeout: Duration::from_secs(10),
-            door: None,
+            keyring: Keyring::fixed(Secrets::default()),
             limits: Limits::default(),
         };
         change(&mut settings);
