@@ -31,5 +31,6 @@ mod repair;
 mod rescue;
 mod rolling;
 mod secret;
+mod sentinel;
 mod sessions;
 mod strangers;
