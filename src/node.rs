@@ -26,6 +26,7 @@ use crate::http::{self, Asked, Http, Pulse};
 use crate::peer::{self, Peers};
 use crate::proxy::Proxy;
 use crate::redis::{self, Facts, Redis};
+use crate::secrets::Keyring;
 use asks::Asks;
 use confirms::Confirms;
 use journal::Journal;
@@ -111,7 +112,9 @@ impl Node {
         let first = shown.first();
         let (status, receiver) = watch::channel(Arc::new(first));
         let (asked_in, asked) = mpsc::channel(ASKED);
-        let http = http::start(config.bind, config.http_port, receiver, pulse.clone(), asked_in)?;
+        let keyring = Keyring::start(config.secrets.clone());
+        let (bind, port) = (config.bind, config.http_port);
+        let http = http::start(bind, port, receiver, pulse.clone(), asked_in, keyring)?;
         tracing::info!(
             node = %me, name, proxy_port = config.proxy_port, http_port = config.http_port,
             "redis-hive {} started", env!("CARGO_PKG_VERSION")

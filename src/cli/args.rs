@@ -12,6 +12,7 @@ use secrecy::SecretString;
 
 use super::dev::DevArgs;
 use crate::config::{Flags, Outside};
+use crate::secrets::Secrets;
 
 /// A password file larger than this is no password file.
 const PASSWORD_MAX_BYTES: u64 = 4096;
@@ -84,6 +85,9 @@ pub struct AskArgs {
     #[arg(long, env = "HIVE_HTTP", hide_env_values = true, value_name = "ADDR")]
     #[arg(default_value = "127.0.0.1:6391")]
     pub http: String,
+    /// File with the secret of the hives, as `run` takes it; or set HIVE_SECRET
+    #[arg(long, env = "HIVE_SECRET_FILE", hide_env_values = true, value_name = "FILE")]
+    pub secret_file: Option<String>,
 }
 
 /// Reads a command line and, for `run` and `check`, what is outside it.
@@ -113,6 +117,7 @@ fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
         .map(|id| id.as_str().replace('_', "-"))
         .collect();
     let file = flags.redis_password_file.as_deref().filter(|path| !path.trim().is_empty());
+    let secret_file = flags.secret_file.as_deref().map(str::trim).filter(|path| !path.is_empty());
     let rescue_dir = flags.rescue_dir.as_deref().map(str::trim).filter(|path| !path.is_empty());
     Outside {
         pod_ip: std::env::var("POD_IP").ok(),
@@ -121,6 +126,11 @@ fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
             .filter(|password| !password.is_empty())
             .map(SecretString::from),
         password_file: file.map(|path| read_password(Path::new(path))),
+        secret: std::env::var("HIVE_SECRET")
+            .ok()
+            .filter(|secret| !secret.is_empty())
+            .map(SecretString::from),
+        secret_file: secret_file.map(|path| Secrets::read(Path::new(path))),
         rescue_dir: rescue_dir.map(|path| writable(Path::new(path))),
         from_env,
         in_container: in_container(),

@@ -11,6 +11,8 @@ mod crowd;
 mod data;
 mod dev;
 mod dns;
+#[path = "../support/files.rs"]
+mod files;
 mod frozen;
 mod harness;
 mod history;
