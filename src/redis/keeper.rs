@@ -303,7 +303,7 @@ impl Keeper {
         self.board.crowd(crowd, matches!(self.charge, Charge::Local(_)));
         let Charge::Local(local) = &mut self.charge else { return true };
         if self.met == Some(run) {
-            self.board.count(info.changes);
+            self.board.count(info);
             return true;
         }
         local.stale = Stale::Refused;

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use connection::Endpoint;
-pub use info::{Attached, Clients, Info, InfoError, OLDEST};
+pub use info::{Attached, Clients, Info, InfoError, OLDEST, Syncs};
 pub use settings::{BootFence, Crowd, Facts};
 
 use crate::election::{Input, Master, NodeId, OrderError, RedisAddr, RedisOrder, RunId, Target};

@@ -26,4 +26,5 @@ mod repair;
 mod rescue;
 mod rolling;
 mod sessions;
+mod story;
 mod strangers;
