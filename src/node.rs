@@ -81,6 +81,7 @@ struct Node {
     interrupt: Signal,
     journal: Journal,
     shown: Shown,
+    keyring: Keyring,
     status: watch::Sender<Arc<http::status::Status>>,
     status_at: Instant,
     meter: Meter,
@@ -100,7 +101,9 @@ impl Node {
         let incarnation = Incarnation(settings::random());
         let name = settings::hive_name(&config, &search);
         let (sender, inputs) = mpsc::channel(INPUTS);
-        let links = settings::peer_settings(&config, me, incarnation, name.clone());
+        let keyring = Keyring::start(config.secrets.clone());
+        let links =
+            settings::peer_settings(&config, me, incarnation, name.clone(), keyring.clone());
         let peers = peer::start(links, sender.clone()).await?;
         let (routed_in, routed) = mpsc::unbounded_channel();
         let origin = Instant::now();
@@ -114,12 +117,15 @@ impl Node {
         let pulse = Arc::new(Pulse::default());
         let (status, shown_now) = watch::channel(Arc::new(shown.first()));
         let (asked_in, asked) = mpsc::channel(ASKED);
-        let keyring = Keyring::start(config.secrets.clone());
         let pages = http::Journal::new(format!("{:016x}", incarnation.0));
         let (meter, figures) = Meter::new(keyring.clone());
         let sources =
             Sources { status: shown_now, figures, journal: pages.clone(), pulse: pulse.clone() };
-        let http = http::start(config.bind, config.http_port, sources, asked_in, keyring)?;
+        let (bind, port) = (config.bind, config.http_port);
+        let http = http::start(bind, port, sources, asked_in, keyring.clone())?;
+        if config.is_open() {
+            tracing::warn!("{}", show::OPEN);
+        }
         tracing::info!(
             node = %me, name, proxy_port = config.proxy_port, http_port = config.http_port,
             "redis-hive {} started", env!("CARGO_PKG_VERSION")
@@ -143,6 +149,7 @@ impl Node {
             interrupt: signal(SignalKind::interrupt())?,
             journal: Journal::new(pages, me.ip, config.priority),
             shown,
+            keyring,
             status,
             status_at: origin,
             meter,
@@ -329,6 +336,7 @@ impl Node {
             reads: self.reads.as_ref().map(|reads| (reads.counters(), reads.is_local())),
             dns: self.discovery.last(),
             journal: &self.journal,
+            secret: self.keyring.problem(),
             current_run: self.current_run,
         };
         self.meter.read(&sources, self.peers.counters());

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blake2::{Blake2s256, Digest};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -70,9 +70,11 @@ pub enum SecretsError {
     BadCharacter(usize),
 }
 
-/// One secret. Wiped when it is dropped, and never printed.
+/// One secret. Wiped when its last clone is dropped, and never printed.
 #[derive(Clone)]
-pub struct Secret {
+pub struct Secret(Arc<Keys>);
+
+struct Keys {
     text: SecretString,
     peer_key: Zeroizing<[u8; 32]>,
     bearer: Zeroizing<[u8; 32]>,
@@ -80,21 +82,32 @@ pub struct Secret {
 
 impl Secret {
     fn new(text: &str) -> Secret {
-        Secret {
+        Secret(Arc::new(Keys {
             text: SecretString::from(text),
             peer_key: derive(PEER_KEY, text),
             bearer: derive(BEARER, text),
-        }
+        }))
     }
 
     /// The secret itself, for a client that must send it.
     pub fn text(&self) -> &SecretString {
-        &self.text
+        &self.0.text
     }
 
     /// The key that two hives prove to each other.
     pub fn peer_key(&self) -> &[u8; 32] {
-        &self.peer_key
+        &self.0.peer_key
+    }
+
+    fn is(&self, bearer: &[u8; 32]) -> subtle::Choice {
+        self.0.bearer.ct_eq(bearer)
+    }
+}
+
+/// In constant time.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        self.is(&other.0.bearer).into()
     }
 }
 
@@ -105,7 +118,7 @@ impl fmt::Debug for Secret {
 }
 
 /// The secrets that are accepted; the first is used. None at all: nothing is locked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Secrets(Vec<Secret>);
 
 impl Secrets {
@@ -121,13 +134,14 @@ impl Secrets {
                 continue;
             }
             judge(number, line)?;
-            if secrets.iter().any(|known| known.text.expose_secret() == line) {
+            let secret = Secret::new(line);
+            if secrets.contains(&secret) {
                 continue;
             }
             if secrets.len() == MAX_SECRETS {
                 return Err(SecretsError::TooMany);
             }
-            secrets.push(Secret::new(line));
+            secrets.push(secret);
         }
         if secrets.is_empty() { Err(SecretsError::Empty) } else { Ok(Secrets(secrets)) }
     }
@@ -162,16 +176,8 @@ impl Secrets {
             return false;
         }
         let given = derive(BEARER, bearer);
-        let found = self.0.iter().map(|secret| secret.bearer.ct_eq(given.as_slice()));
+        let found = self.0.iter().map(|secret| secret.is(&given));
         found.fold(subtle::Choice::from(0), |any, this| any | this).into()
-    }
-}
-
-/// Compares the keys, in constant time each.
-impl PartialEq for Secrets {
-    fn eq(&self, other: &Secrets) -> bool {
-        self.0.len() == other.0.len()
-            && self.0.iter().zip(&other.0).all(|(a, b)| a.bearer.ct_eq(b.bearer.as_slice()).into())
     }
 }
 
@@ -234,6 +240,8 @@ fn read_text(path: &Path) -> Result<Zeroizing<String>, SecretsError> {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     const ONE: &str = "first-secret-of-this-test";
@@ -299,7 +307,7 @@ mod tests {
     #[test]
     fn the_keys_of_two_purposes_differ() {
         let secret = Secret::new(ONE);
-        assert_ne!(*secret.peer_key, *secret.bearer);
+        assert_ne!(*secret.0.peer_key, *secret.0.bearer);
         assert_ne!(secret.peer_key(), Secret::new(TWO).peer_key());
     }
 

@@ -11,6 +11,8 @@ mod frames;
 mod hostile;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/secret.rs"]
+mod secret;
 #[path = "support/status.rs"]
 mod status;
 #[path = "cli/stop.rs"]

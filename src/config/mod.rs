@@ -183,6 +183,11 @@ impl Config {
         always.into_iter().chain(read).collect()
     }
 
+    /// Whether others reach the peer port, and need no secret there.
+    pub fn is_open(&self) -> bool {
+        self.secrets.secrets.is_empty() && !self.bind.is_loopback()
+    }
+
     /// Judges flags and surroundings.
     ///
     /// # Errors

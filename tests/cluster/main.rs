@@ -25,6 +25,7 @@ mod reads;
 mod repair;
 mod rescue;
 mod rolling;
+mod secret;
 mod sessions;
 mod story;
 mod strangers;

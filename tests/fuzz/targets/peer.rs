@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis_hive::election::{Incarnation, NodeId};
 use redis_hive::peer::codec::{self, HEADER_LEN, Header, MAX_BODY, MINOR};
 use redis_hive::peer::{PeerSettings, Peers, start};
+use redis_hive::secrets::{Keyring, Secrets};
 use tokio::sync::mpsc;
 
 use super::{exchange, forever};
@@ -90,6 +91,7 @@ fn settings(addr: SocketAddr) -> PeerSettings {
         bind: addr.ip(),
         heartbeat: Duration::from_millis(200),
         peer_timeout: Duration::from_secs(1),
+        keyring: Keyring::fixed(Secrets::default()),
     }
 }
 
