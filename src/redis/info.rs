@@ -40,6 +40,8 @@ pub struct Info {
     pub maxmemory: u64,
     /// Its connections, where it states them.
     pub clients: Option<Clients>,
+    /// The copies it gave and takes.
+    pub syncs: Syncs,
     /// The replicas that announced a port, at most 64 of them.
     pub attached: Vec<Attached>,
 }
@@ -53,6 +55,19 @@ pub struct Clients {
     pub max: u64,
 }
 
+/// What a Redis counts of copies since its start; 0 where it does not state it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Syncs {
+    /// `sync_full`: full copies given.
+    pub full: u64,
+    /// `sync_partial_ok`: replicas that went on where they were.
+    pub partial: u64,
+    /// `sync_partial_err`: replicas that asked to go on and could not.
+    pub partial_refused: u64,
+    /// `master_last_io_seconds_ago` of a replica whose link is up.
+    pub master_silent: Option<Duration>,
+}
+
 /// A replica as its master lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
@@ -62,6 +77,8 @@ pub struct Attached {
     pub online: bool,
     /// The offset it acknowledged last; 0 until it has loaded its copy.
     pub acknowledged: u64,
+    /// `lag`: the time since it acknowledged anything, in whole seconds.
+    pub ack_age: Option<Duration>,
 }
 
 /// Why an `INFO` could not be read.
@@ -137,6 +154,7 @@ impl Info {
             used_memory: fields.told("used_memory")?,
             maxmemory: fields.told("maxmemory")?,
             clients: fields.clients(),
+            syncs: fields.syncs()?,
             attached: fields.attached(),
         })
     }
@@ -205,10 +223,22 @@ impl<'a> Fields<'a> {
                 name: short(&format!("{}:{port}", part("ip")?)),
                 online: part("state")? == "online",
                 acknowledged: part("offset")?.parse().ok()?,
+                ack_age: part("lag").and_then(|lag| lag.parse().ok()).map(Duration::from_secs),
             })
         };
         let lines = self.pairs().filter(|(field, _)| numbered(field, "slave"));
         lines.filter_map(|(_, value)| read(value.trim_end())).take(ATTACHED).collect()
+    }
+
+    fn syncs(&self) -> Result<Syncs, InfoError> {
+        let silent = self.find("master_last_io_seconds_ago").and_then(|text| text.parse().ok());
+        Ok(Syncs {
+            full: self.told("sync_full")?,
+            partial: self.told("sync_partial_ok")?,
+            partial_refused: self.told("sync_partial_err")?,
+            // -1 while the link is down.
+            master_silent: silent.map(Duration::from_secs),
+        })
     }
 
     fn clients(&self) -> Option<Clients> {
@@ -344,6 +374,21 @@ mod tests {
         let read: Vec<_> =
             attached.iter().map(|it| (it.name.as_str(), it.online, it.acknowledged)).collect();
         assert_eq!(read, [("10.0.0.2:6379", true, 17), ("10.0.0.4:6379", false, 0)]);
+        assert!(attached.iter().all(|it| it.ack_age == Some(Duration::ZERO)));
+    }
+
+    #[test]
+    fn copies_are_counted_where_they_are_told() {
+        assert_eq!(Info::parse(REPLICA).expect("readable").syncs, Syncs::default());
+        let counts = "sync_full:2\r\nsync_partial_ok:3\r\nsync_partial_err:4\r\n";
+        let syncs = |ago: &str| {
+            let text = with("master_last_io_seconds_ago", ago) + counts;
+            Info::parse(&text).expect("readable").syncs
+        };
+        let master_silent = Some(Duration::from_secs(5));
+        let expected = Syncs { full: 2, partial: 3, partial_refused: 4, master_silent };
+        assert_eq!(syncs("5"), expected);
+        assert_eq!(syncs("-1").master_silent, None);
     }
 
     #[test]

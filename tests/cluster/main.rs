@@ -32,4 +32,5 @@ mod rescue;
 mod rolling;
 mod secret;
 mod sessions;
+mod story;
 mod strangers;
