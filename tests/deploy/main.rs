@@ -1,6 +1,9 @@
 //! What is in `deploy/`, held against schemas, rules and the programs that read it.
 
 mod compose;
+mod docs;
+#[path = "../support/markdown.rs"]
+mod markdown;
 mod render;
 mod rollout;
 mod rules;
