@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, Command, CommandFactory as _};
+use clap::{Arg, Command, CommandFactory as _};
 use redis_hive::cli::args::Cli;
 
 use crate::markdown::root;
@@ -35,8 +35,13 @@ fn help(arg: &Arg) -> (String, Option<String>) {
     }
 }
 
+/// Whether the flag is enough, and a value may follow.
+fn may_stand_alone(arg: &Arg) -> bool {
+    arg.get_num_args().is_some_and(|count| count.min_values() == 0)
+}
+
 fn default(arg: &Arg, told: Option<String>) -> String {
-    if matches!(arg.get_action(), ArgAction::SetTrue) {
+    if !arg.get_action().takes_values() || may_stand_alone(arg) {
         return "off".to_owned();
     }
     let values = arg.get_default_values().iter().filter_map(|value| value.to_str());
@@ -52,7 +57,12 @@ fn row(arg: &Arg) -> String {
     let flag = arg.get_long().unwrap_or_default();
     let taken = arg.get_action().takes_values();
     let value = arg.get_value_names().filter(|_| taken).and_then(|names| names.first());
-    let value = value.map(|value| format!(" {value}").replace('|', "\\|")).unwrap_or_default();
+    let value = value.map(|value| value.replace('|', "\\|"));
+    let value = match value {
+        None => String::new(),
+        Some(value) if may_stand_alone(arg) => format!("[={value}]"),
+        Some(value) => format!(" {value}"),
+    };
     let variable = arg.get_env().and_then(|name| name.to_str());
     let variable = variable.map(|name| format!("`{name}`")).unwrap_or_default();
     let (help, told) = help(arg);
@@ -95,6 +105,7 @@ fn a_row_tells_flag_variable_default_and_meaning() {
         "| `--heartbeat TIME` | `HIVE_HEARTBEAT` | `200ms` | How often a hive speaks to its peers |",
         "| `--watch` |  | off | Ask again every second until interrupted |",
         "| `--base-port PORT` |  | `7000` |",
+        "| `--witness[=true\\|false]` | `HIVE_WITNESS` | off |",
     ] {
         assert!(tables.contains(row), "{row} is missing in\n{tables}");
     }
