@@ -2,6 +2,7 @@
 
 mod compose;
 mod docs;
+mod helm;
 #[path = "../support/markdown.rs"]
 mod markdown;
 mod render;

@@ -6,12 +6,12 @@ use super::render;
 use super::tools::{run, tool};
 
 /// The first with native sidecars, one of the middle, the newest there is a schema of.
-const VERSIONS: [&str; 3] = ["1.29", "1.33", "1.37"];
+pub const VERSIONS: [&str; 3] = ["1.29", "1.33", "1.37"];
 /// For clusters before native sidecars.
-const OLD_VERSIONS: [&str; 2] = ["1.25", "1.28"];
+pub const OLD_VERSIONS: [&str; 2] = ["1.25", "1.28"];
 
 /// Holds manifests against the schemas of one version.
-fn validate(version: &str, manifests: &str) -> Option<Output> {
+pub fn validate(version: &str, manifests: &str) -> Option<Output> {
     let program = tool("kubernetes-validate")?;
     let file = std::env::temp_dir().join(format!(
         "redis-hive-{}-{:?}.yaml",

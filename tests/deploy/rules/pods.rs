@@ -116,7 +116,7 @@ fn fixed_image(image: &Value) -> bool {
 fn named_ports(ports: &Value) -> bool {
     list(ports).iter().all(|port| {
         let name = port["name"].as_str().unwrap_or_default();
-        name.starts_with("tcp-") || name == "http"
+        name.starts_with("tcp-") || name == "http" || name.starts_with("http-")
     })
 }
 

@@ -1,0 +1,72 @@
+{{/* What the schema cannot say: values that do not go together. Each refusal names the value and the reason. */}}
+{{- define "redis-hive.checks" -}}
+{{- include "redis-hive.checks.quorum" . -}}
+{{- include "redis-hive.checks.secrets" . -}}
+{{- include "redis-hive.checks.redis" . -}}
+{{- include "redis-hive.checks.env" . -}}
+{{- end -}}
+
+{{- define "redis-hive.checks.quorum" -}}
+{{- $quorum := int .Values.quorum -}}
+{{- $hives := add .Values.replicas (ternary 1 0 .Values.witness.enabled) | int -}}
+{{- $elsewhere := or .Values.sites.peers .Values.sites.services -}}
+{{- if and (gt $quorum 1) (not $elsewhere) -}}
+{{- if le (mul 2 $quorum | int) $hives -}}
+{{- fail (printf "quorum: %d is not more than half of %d hives (replicas and witness), so nobody would lead: give %d" $quorum $hives (add 1 (div $hives 2))) -}}
+{{- else if gt $quorum $hives -}}
+{{- fail (printf "quorum: %d hives would have to follow, but there are only %d (replicas and witness)" $quorum $hives) -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (int .Values.minReplicasToWrite) (sub .Values.replicas 1 | int) -}}
+{{- if not $elsewhere -}}
+{{- fail (printf "minReplicasToWrite: %d followers cannot be current with %d replicas" (int .Values.minReplicasToWrite) (int .Values.replicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "redis-hive.checks.secrets" -}}
+{{- $given := list .Values.auth.redisPassword .Values.auth.hiveSecret | compact -}}
+{{- if and $given (not .Values.auth.enabled) -}}
+{{- fail "auth.redisPassword and auth.hiveSecret are not used: auth.enabled is false" -}}
+{{- end -}}
+{{- if and $given .Values.auth.existingSecret -}}
+{{- fail "auth.existingSecret: a Secret that exists has the password and the secret already; leave auth.redisPassword and auth.hiveSecret empty" -}}
+{{- end -}}
+{{- if eq (len $given) 1 -}}
+{{- fail "auth.redisPassword and auth.hiveSecret: give both, or none and a Secret that exists. The chart invents no secrets: they would change with each upgrade" -}}
+{{- end -}}
+{{- if and .Values.auth.username (not .Values.auth.enabled) -}}
+{{- fail "auth.username: a user needs a password, and auth.enabled is false" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "redis-hive.checks.redis" -}}
+{{- $renamed := regexFind `(?im)^[ \t]*["']?rename-command["']?[ \t]+["']?(acl|auth|client|config|hello|info|ping|psync|replconf|replicaof|role|script|slaveof)["']?([ \t]|$)` .Values.redis.config | trim -}}
+{{- if $renamed -}}
+{{- fail (printf "redis.config: '%s': the hive steers Redis by this command, and replicas copy by it; without it there is no replication. Forbid it to users by their ACL instead" $renamed) -}}
+{{- end -}}
+{{- if and (gt (int .Values.redis.maxmemoryPercent) 0) (not (dig "limits" "memory" "" .Values.redis.resources)) -}}
+{{- fail "redis.maxmemoryPercent: a share of what? Set redis.resources.limits.memory" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "redis-hive.checks.env" -}}
+{{- range .Values.hive.extraEnv -}}
+{{- if or (hasPrefix "HIVE_" .name) (eq .name "POD_IP") -}}
+{{- fail (printf "hive.extraEnv: %s is set by the chart, or belongs into hive.settings" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* maxmemory in bytes: redis.maxmemoryPercent of the memory limit. */}}
+{{- define "redis-hive.maxmemory" -}}
+{{- $limit := .Values.redis.resources.limits.memory -}}
+{{- $text := ternary (int64 $limit | toString) (toString $limit) (kindIs "float64" $limit) -}}
+{{- $number := regexFind `^[0-9]+(\.[0-9]+)?` $text | float64 -}}
+{{- $unit := regexReplaceAll `^[0-9.]+` $text "" -}}
+{{- $units := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
+{{- if not (hasKey $units $unit) -}}
+{{- fail (printf "redis.maxmemoryPercent: cannot read the limit '%s': write it like 2Gi" $text) -}}
+{{- end -}}
+{{- mulf $number (get $units $unit) (divf .Values.redis.maxmemoryPercent 100) | floor | int64 -}}
+{{- end -}}

@@ -1,0 +1,81 @@
+{{/* Names, labels and images. */}}
+
+{{/* The name from which all objects take theirs; short enough for -witness and what Kubernetes adds to pods. */}}
+{{- define "redis-hive.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 44 | trimSuffix "-" | trimSuffix "." -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 44 | trimSuffix "-" | trimSuffix "." -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 44 | trimSuffix "-" | trimSuffix "." -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The labels that selectors use: they never change in the life of a release. */}}
+{{- define "redis-hive.selectorLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* The labels of pods: no version among them, or each new chart would replace all pods. */}}
+{{- define "redis-hive.podLabels" -}}
+{{ include "redis-hive.selectorLabels" . }}
+app.kubernetes.io/part-of: {{ .Chart.Name }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "redis-hive.labels" -}}
+{{ include "redis-hive.podLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
+{{- end -}}
+
+{{/* Name, labels and annotations of an object. Takes a dict: root, suffix, and perhaps component, annotations. */}}
+{{- define "redis-hive.metadata" -}}
+name: {{ include "redis-hive.fullname" .root }}{{ with .suffix }}{{ . }}{{ end }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "redis-hive.labels" .root | nindent 2 }}
+  {{- with .component }}
+  app.kubernetes.io/component: {{ . }}
+  {{- end }}
+{{- with mergeOverwrite (dict) .root.Values.commonAnnotations (default (dict) .annotations) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* An image of the values' form. Takes a dict: image, and perhaps tag, which stands for an empty one. */}}
+{{- define "redis-hive.image" -}}
+{{- $name := ternary .image.repository (printf "%s/%s" .image.registry .image.repository) (empty .image.registry) -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $name .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (default .tag .image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "redis-hive.secretName" -}}
+{{- default (include "redis-hive.fullname" .) .Values.auth.existingSecret -}}
+{{- end -}}
+
+{{/* "true" where Redis is a native sidecar. */}}
+{{- define "redis-hive.nativeSidecar" -}}
+{{- if eq .Values.nativeSidecar "auto" -}}
+{{- semverCompare ">=1.29.0-0" .Capabilities.KubeVersion.Version -}}
+{{- else -}}
+{{- eq .Values.nativeSidecar "always" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The labels of the pod of `helm test`: not those of the hive's pods, or Services would lead to it. */}}
+{{- define "redis-hive.testLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 57 }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/part-of: {{ .Chart.Name }}
+app.kubernetes.io/component: test
+{{- end -}}

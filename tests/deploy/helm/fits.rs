@@ -1,0 +1,95 @@
+//! What the chart makes passes lint, fits the schemas of Kubernetes, and obeys the rules that hold for
+//! the manifests.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::json;
+
+use super::chart::{EVERYTHING, KUBERNETES, dir, examples, helms, objects, rendered};
+use crate::rules;
+use crate::schemas::{OLD_VERSIONS, VERSIONS, validate};
+use crate::settings;
+use crate::tools::run;
+
+fn lint(helm: &Path, values: &str) -> Output {
+    let mut command = Command::new(helm);
+    command.args(["lint", "--strict", "--values", "-"]).arg(dir());
+    run(&mut command, values.as_bytes())
+}
+
+/// The examples, and values with all that the chart can do.
+fn all_values() -> Vec<(String, String)> {
+    let everything = ("everything".to_owned(), EVERYTHING.to_owned());
+    examples().into_iter().chain([everything]).collect()
+}
+
+#[test]
+fn lint_is_content() {
+    for helm in helms() {
+        for (name, values) in all_values() {
+            let output = lint(&helm, &values);
+            let told = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && !told.contains("[WARNING]"), "{name}: {told}");
+        }
+        assert!(!lint(&helm, "replicas: three").status.success(), "lint sees nothing");
+    }
+}
+
+/// What holds for what one Helm makes, holds for the other.
+#[test]
+fn both_helms_make_the_same() {
+    let helms = helms();
+    let [old, new] = helms.as_slice() else { return };
+    for (name, values) in all_values() {
+        let made = |helm: &Path| objects(helm, &values, KUBERNETES);
+        let mut pair = [made(old), made(new)];
+        // They differ in the order in which they print objects of a kind.
+        for objects in &mut pair {
+            objects
+                .sort_by_key(|object| format!("{} {}", object["kind"], object["metadata"]["name"]));
+        }
+        assert_eq!(pair[0], pair[1], "{name}");
+    }
+}
+
+#[test]
+fn everything_fits_the_schemas_of_kubernetes() {
+    let Some(helm) = helms().pop() else { return };
+    for version in VERSIONS.iter().chain(&OLD_VERSIONS) {
+        let text: Vec<String> = all_values()
+            .iter()
+            .map(|(_, values)| rendered(&helm, values, &format!("{version}.0")))
+            .collect();
+        // Most objects are the same for many values, and looking at one takes long.
+        let documents: BTreeSet<&str> =
+            text.iter().flat_map(|text| text.split("\n---\n")).collect();
+        let documents: Vec<&str> = documents.into_iter().collect();
+        let Some(output) = validate(version, &documents.join("\n---\n")) else { return };
+        assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_hives_take_all_settings() {
+    // A ConfigMap of somebody else, which the values name.
+    let foreign = json!({"kind": "ConfigMap", "metadata": {"name": "more"}, "data": {}});
+    let Some(helm) = helms().pop() else { return };
+    for (name, values) in all_values() {
+        let mut objects = objects(&helm, &values, KUBERNETES);
+        objects.push(foreign.clone());
+        assert_eq!(settings::faults(&objects), [""; 0], "{name}");
+    }
+}
+
+/// As for the manifests, also with a redis_exporter beside Redis.
+#[test]
+fn the_rules_are_kept() {
+    let exporter = ("exporter".to_owned(), "exporter: {enabled: true}".to_owned());
+    let Some(helm) = helms().pop() else { return };
+    for (name, values) in examples().into_iter().chain([exporter]) {
+        let found = rules::faults(&objects(&helm, &values, KUBERNETES));
+        assert_eq!(found, [""; 0], "{name}");
+    }
+}
