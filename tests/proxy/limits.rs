@@ -1,8 +1,8 @@
 //! Too many clients, useless clients, a taken port, the end.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -164,34 +164,14 @@ struct Few {
     addr: SocketAddr,
 }
 
-impl Drop for Few {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Few {
     fn start() -> Few {
-        let mut child = Command::new("sh")
-            .args([
-                "-c",
-                "ulimit -n 64; exec \"$0\" --ignored --exact limits::child_with_few --nocapture",
-            ])
-            .arg(std::env::current_exe().unwrap())
-            .env("HIVE_TEST_CHILD", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| line.split("port=").nth(1)?.parse::<u16>().ok());
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port.expect("the child tells its port")));
-        Few { child, addr }
-    }
-
-    fn tell(&mut self, line: &str) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+        let mut sh = Command::new("sh");
+        sh.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
+        let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        let mut child = Child::start(&mut sh, "limits::child_with_few", nobody);
+        let port = child.told("port=") as u16;
+        Few { child, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
     }
 
     /// CPU time used, in clock ticks (usually 100 a second).
@@ -221,7 +201,7 @@ fn out_of_descriptors_it_waits() {
     // The last one is beyond the limit: the error it is to get in the end is all that it gets.
     few.expect_rest(clients.last().unwrap());
     drop(clients.drain(..70));
-    few.tell("refuse");
+    few.child.order("refuse");
     for client in &clients {
         assert_eq!(read_all(client), "-MASTERDOWN told to\r\n");
     }
@@ -235,7 +215,7 @@ fn out_of_descriptors_it_serves_whom_it_has() {
     const ROUNDS: usize = 5;
     let server = Server::echo();
     let mut few = Few::start();
-    few.tell(&format!("forward {}", server.addr));
+    few.child.order(&format!("forward {}", server.addr));
     let served: Vec<_> = (0..10).map(|_| dial(few.addr)).collect();
     served.iter().for_each(ping);
     for round in 0..ROUNDS {
@@ -264,7 +244,7 @@ fn out_of_descriptors_it_serves_whom_it_has() {
 #[test]
 #[ignore = "a part of other tests"]
 fn child_with_few() {
-    if std::env::var_os("HIVE_TEST_CHILD").is_none() {
+    if std::env::var_os("HIVE_TEST_MASTER").is_none() {
         return;
     }
     let hive = Hive::start();

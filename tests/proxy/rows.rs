@@ -1,5 +1,6 @@
 //! DESIGN 3.4 on real servers: a test for each row, which goes through all columns.
 
+use std::io::{Read, Write};
 use std::path::Path;
 
 use redis_hive::proxy::Why;
@@ -302,7 +303,6 @@ fn transaction_subscription_monitor_tracking_or_no_replies(binary: &Path) {
 }
 
 fn half_a_request_or_bound_or_no_resp(binary: &Path) {
-    use std::io::Write;
     let mut pair = Pair::start(binary);
     let half = |pair: &Pair, session: &mut Client| {
         let before = pair.counters().bytes_up;
@@ -315,6 +315,45 @@ fn half_a_request_or_bound_or_no_resp(binary: &Path) {
         session.ok(&["REPLCONF", "listening-port", "6379"]);
     };
     row(&mut pair, "REPLCONF", &replconf, &nothing, never(Why::Bound));
+    for words in [&["DEBUG", "JMAP"][..], &["DEBUG", "SLEEP", "0"], &["CLIENT", "CAPA", "redirect"]]
+    {
+        bound_if_answered(&mut pair, words);
+    }
+    for (words, column) in [(&["SYNC"][..], Planned), (&["PSYNC", "?", "-1"], Healed)] {
+        copies_the_master(&mut pair, words, column);
+    }
+    // The first byte of TLS; a Redis without TLS takes it for a command that it does not know.
+    let tls = |_: &Pair, session: &mut Client| {
+        session.stream.write_all(b"\x16\x03\x01\r\n").unwrap();
+        assert!(session.frame().unwrap().starts_with("-ERR"));
+    };
+    row(&mut pair, "TLS", &tls, &nothing, never(Why::Tunnel));
+}
+
+/// A stream of a replica: whatever was on its way may arrive before the reset.
+fn copies_the_master(pair: &mut Pair, words: &[&str], column: Column) {
+    let mut session = pair.client();
+    session.send(words);
+    session.stream.read_exact(&mut [0; 5]).unwrap();
+    let before = pair.counters();
+    pair.change(column);
+    let end = session.stream.read_to_end(&mut Vec::new());
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset, "{words:?}");
+    let after = pair.counters();
+    let (moved, cut) = (after.moved_total - before.moved_total, after.cut_total - before.cut_total);
+    assert_eq!((moved, cut), (0, 1), "{words:?}: {:?}", after.cut);
+    drop(session);
+    pair.hive.wait_for("it is over", |c| c.clients == 0);
+}
+
+/// An answer without an error binds the session, whatever it did; an error has set nothing.
+fn bound_if_answered(pair: &mut Pair, words: &[&str]) {
+    let refused = pair.client().call(words).starts_with('-');
+    let set = |_: &Pair, session: &mut Client| {
+        session.call(words);
+    };
+    let columns = if refused { ALWAYS } else { never(Why::Bound) };
+    row(pair, &words.join(" "), &set, &ping, columns);
 }
 
 /// It is found out when there is something to do, and nothing of that is passed on.

@@ -1,7 +1,8 @@
 //! A proxy to test, servers for it to forward to, and clients.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Lines, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -20,6 +21,79 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// This test binary, running one of its ignored tests as another process. Ends with this value.
+pub struct Child {
+    process: std::process::Child,
+    orders: Option<ChildStdin>,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Child {
+    /// Starts `command`, which ends with this binary's name, at the test of this name with that master.
+    pub fn start(command: &mut Command, test: &str, master: SocketAddr) -> Child {
+        let mut process = command
+            .args(["--ignored", "--exact", test, "--nocapture"])
+            .env("HIVE_TEST_MASTER", master.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let orders = process.stdin.take();
+        Child { process, orders, lines }
+    }
+
+    /// The number it tells behind this word.
+    pub fn told(&mut self, what: &str) -> u64 {
+        let mut lines = self.lines.by_ref().map_while(Result::ok);
+        let number = lines.find_map(|line| line.split(what).nth(1)?.parse().ok());
+        number.unwrap_or_else(|| panic!("the child does not tell its {what}"))
+    }
+
+    /// A client of the port it tells.
+    pub fn client(&mut self) -> TcpStream {
+        dial(SocketAddr::from((Ipv4Addr::LOCALHOST, self.told("port=") as u16)))
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Gives it a line.
+    pub fn order(&mut self, line: &str) {
+        writeln!(self.orders.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Ends its input: its last order.
+    pub fn end_orders(&mut self) {
+        self.orders = None;
+    }
+
+    /// Waits for it; it must have succeeded.
+    pub fn succeeds(mut self) {
+        self.end_orders();
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Whether strace is there; says loudly that nothing is tested, or fails in CI, if not.
+pub fn has_strace() -> bool {
+    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok() {
+        return true;
+    }
+    assert!(std::env::var_os("CI").is_none(), "CI needs strace");
+    eprintln!("SKIPPED: strace is not installed");
+    false
 }
 
 /// A proxy on loopback, which ends with this value.

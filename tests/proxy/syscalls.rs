@@ -1,9 +1,8 @@
 //! What a small request costs in system calls.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Command, Stdio};
+use std::io::{Read, Write};
+use std::process::Command;
 
 use crate::support::*;
 
@@ -14,10 +13,7 @@ const OTHERS: u32 = 40;
 /// Two waits, two receives, two sends: no call that finds nothing, none to wake another thread.
 #[test]
 fn a_small_round_trip_takes_six() {
-    let traced = Command::new("strace").arg("-V").stdout(Stdio::null()).status();
-    if traced.is_err() {
-        assert!(std::env::var_os("CI").is_none(), "CI needs strace");
-        eprintln!("SKIPPED: strace is not installed");
+    if !has_strace() {
         return;
     }
     let server = Server::start(|mut stream| {
@@ -29,29 +25,17 @@ fn a_small_round_trip_takes_six() {
         }
     });
     let trace = std::env::temp_dir().join(format!("hive-trace-{}", std::process::id()));
-    let mut child = Command::new("strace")
-        .args(["-f", "-qq", "-e", "signal=none", "-o"])
-        .arg(&trace)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "syscalls::child_under_strace", "--nocapture"])
-        .env("HIVE_TEST_MASTER", server.addr.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let mut told = |what: &str| {
-        let line = lines.find_map(|line| line.strip_prefix(what)?.parse::<u32>().ok());
-        line.unwrap_or_else(|| panic!("the child does not tell its {what}"))
-    };
-    let (port, worker) = (told("port=") as u16, told("worker="));
-    let mut client = dial(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", "signal=none", "-o"]).arg(&trace);
+    strace.arg(std::env::current_exe().unwrap());
+    let mut child = Child::start(&mut strace, "syscalls::child_under_strace", server.addr);
+    let mut client = child.client();
+    let worker = child.told("worker=") as u32;
     for _ in 0..ROUND_TRIPS {
         client.write_all(b"PING\r\n").unwrap();
         expect(&client, b"+PONG\r\n");
     }
-    drop(child.stdin.take());
-    assert!(child.wait().unwrap().success());
+    child.succeeds();
     let text = std::fs::read_to_string(&trace).unwrap();
     let _ = std::fs::remove_file(&trace);
 
