@@ -39,9 +39,10 @@ fn fault(block: &Block<'_>) -> Option<String> {
     missing.map(|path| format!("there is no {path}"))
 }
 
-/// Whether this path, or object of a cluster such as `deploy/redis-hive`, exists.
+/// Whether this path, as far as it names no variable, or object of a cluster exists.
 fn exists(path: &str) -> bool {
-    path == "deploy/redis-hive" || root().join(path).exists()
+    let known = path.split('$').next().unwrap_or_default();
+    path == "deploy/redis-hive" || root().join(known).exists()
 }
 
 /// A folder as a reader has it who has cloned the project, with nothing but its `deploy` in it.
@@ -128,6 +129,9 @@ fn commands_that_need_no_cluster_work() {
         }
     }
     assert!(seen > 5, "commands are found: {seen}");
+    let Some(place) = Place::new("faulty") else { return };
+    let faulty = Block { info: "sh run", line: 1, text: "false | true\n".to_owned() };
+    assert!(place.run(&faulty).is_err(), "a command that fails is seen");
 }
 
 #[test]
