@@ -11,3 +11,4 @@ pub mod node;
 pub mod peer;
 pub mod proxy;
 pub mod redis;
+pub mod secrets;

@@ -26,6 +26,7 @@ use crate::http::{self, Asked, Http, Pulse};
 use crate::peer::{self, Peers};
 use crate::proxy::Proxy;
 use crate::redis::{self, Facts, Redis};
+use crate::secrets::Keyring;
 use asks::Asks;
 use confirms::Confirms;
 use journal::Journal;
@@ -78,6 +79,7 @@ struct Node {
     interrupt: Signal,
     journal: Journal,
     shown: Shown,
+    keyring: Keyring,
     status: watch::Sender<Arc<http::status::Status>>,
     status_at: Instant,
     origin: Instant,
@@ -96,7 +98,9 @@ impl Node {
         let incarnation = Incarnation(settings::random());
         let name = settings::hive_name(&config, &search);
         let (sender, inputs) = mpsc::channel(INPUTS);
-        let links = settings::peer_settings(&config, me, incarnation, name.clone());
+        let keyring = Keyring::start(config.secrets.clone());
+        let links =
+            settings::peer_settings(&config, me, incarnation, name.clone(), keyring.clone());
         let peers = peer::start(links, sender.clone()).await?;
         let (routed_in, routed) = mpsc::unbounded_channel();
         let origin = Instant::now();
@@ -112,6 +116,9 @@ impl Node {
         let (status, receiver) = watch::channel(Arc::new(first));
         let (asked_in, asked) = mpsc::channel(ASKED);
         let http = http::start(config.bind, config.http_port, receiver, pulse.clone(), asked_in)?;
+        if config.is_open() {
+            tracing::warn!("{}", show::OPEN);
+        }
         tracing::info!(
             node = %me, name, proxy_port = config.proxy_port, http_port = config.http_port,
             "redis-hive {} started", env!("CARGO_PKG_VERSION")
@@ -135,6 +142,7 @@ impl Node {
             interrupt: signal(SignalKind::interrupt())?,
             journal: Journal::default(),
             shown,
+            keyring,
             status,
             status_at: origin,
             origin,
@@ -318,6 +326,7 @@ impl Node {
             reads: self.reads.as_ref().map(|reads| (reads.counters(), reads.is_local())),
             dns: self.discovery.last(),
             journal: &self.journal,
+            secret: self.keyring.problem(),
             current_run: self.current_run,
         });
         self.status.send_replace(Arc::new(status));

@@ -2,6 +2,8 @@
 
 #[path = "support/dns.rs"]
 mod dns;
+#[path = "cli/secret.rs"]
+mod secret;
 #[path = "support/status.rs"]
 mod status;
 #[path = "cli/stop.rs"]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use redis_hive::cli::args::{self, Command};
 use redis_hive::config::{Checked, Config, ConfigErrors, LogFormat, Outside};
+use redis_hive::secrets::Secrets;
 use secrecy::{ExposeSecret, SecretString};
 
 fn judge_in(outside: &Outside, flags: &[&str]) -> Result<Checked, ConfigErrors> {
@@ -215,6 +216,41 @@ fn a_password_is_kept_and_never_shown() {
 }
 
 #[test]
+fn secrets_come_from_one_place_and_are_never_shown() {
+    let secrets = |text: &str| Secrets::parse(text).expect("secrets");
+    let (one, two) = ("correct-horse-battery", "staple-horse-battery");
+    let variable = Outside {
+        secret: Some(SecretString::from(format!("{one}\n{two}\n"))),
+        ..Outside::default()
+    };
+    let config = judge_in(&variable, &["--service=x"]).expect("fine").config;
+    assert_eq!(*config.secrets.secrets, secrets(&[one, two].join("\n")));
+    assert_eq!(config.secrets.file, None);
+    assert!(!format!("{config:?}{variable:?}").contains("horse"));
+
+    let file = Outside { secret_file: Some(Ok(secrets(one))), ..Outside::default() };
+    let config = judge_in(&file, &["--service=x", "--secret-file=/s"]).expect("fine").config;
+    assert_eq!(config.secrets.file.as_deref(), Some("/s".as_ref()));
+    assert!(config.secrets.secrets.accepts(one) && !config.is_open());
+
+    let none = judge_in(&Outside::default(), &["--service=x"]).expect("fine").config;
+    assert!(none.secrets.secrets.is_empty() && none.is_open());
+    let alone = judge_in(&Outside::default(), &["--service=x", "--bind=127.0.0.1"]).expect("fine");
+    assert!(!alone.config.is_open());
+
+    let short = || Some(SecretString::from("horse"));
+    for outside in [
+        Outside { secret: short(), ..Outside::default() },
+        Outside { secret: short(), ..file.clone() },
+        Outside { secret_file: Some(Secrets::parse("horse")), ..Outside::default() },
+    ] {
+        let refused = judge_in(&outside, &["--service=x"]).expect_err("no secret");
+        assert_eq!((refused.0.len(), refused.0[0].flag), (1, "--secret-file"));
+        assert!(!refused.to_string().contains("horse"), "{refused}");
+    }
+}
+
+#[test]
 fn threads_are_at_most_the_cpus() {
     let outside = Outside { cpus: 1, ..Outside::default() };
     let quiet = judge_in(&outside, &["--service=x"]).expect("fine");
@@ -296,13 +332,20 @@ fn bad_usage_exits_with_64() {
     assert_eq!(run(&["run", "--no-such-flag"], &[]).status.code(), Some(64));
     assert_eq!(run(&["dance"], &[]).status.code(), Some(64));
     assert_eq!(run(&["run", "--redis-password=x"], &[]).status.code(), Some(64));
+    let secret = run(&["run", "--secret=correct-horse-battery"], &[]);
+    assert_eq!(secret.status.code(), Some(64));
+    assert!(!String::from_utf8_lossy(&secret.stderr).contains("horse"), "{secret:?}");
     assert_eq!(run(&["--version"], &[]).status.code(), Some(0));
 
-    let env = [("HIVE_PRIORITY", "x"), ("HIVE_REDIS_PASSWORD_FILE", "/does/not/exist")];
+    let env = [
+        ("HIVE_PRIORITY", "x"),
+        ("HIVE_REDIS_PASSWORD_FILE", "/does/not/exist"),
+        ("HIVE_SECRET_FILE", "/does/not/exist"),
+    ];
     let refused = run(&["run", "--heartbeat=2s", "--peer=10.0.0.1"], &env);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(64));
-    for flag in ["--heartbeat", "--priority", "--redis-password-file"] {
+    for flag in ["--heartbeat", "--priority", "--redis-password-file", "--secret-file"] {
         let lines = told.lines().filter(|line| line.starts_with(&format!("redis-hive: {flag}: ")));
         assert_eq!(lines.count(), 1, "{flag} in:\n{told}");
     }

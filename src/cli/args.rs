@@ -12,6 +12,7 @@ use secrecy::SecretString;
 
 use super::dev::DevArgs;
 use crate::config::{Flags, Outside};
+use crate::secrets::Secrets;
 
 /// A password file larger than this is no password file.
 const PASSWORD_MAX_BYTES: u64 = 4096;
@@ -113,6 +114,7 @@ fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
         .map(|id| id.as_str().replace('_', "-"))
         .collect();
     let file = flags.redis_password_file.as_deref().filter(|path| !path.trim().is_empty());
+    let secret_file = flags.secret_file.as_deref().map(str::trim).filter(|path| !path.is_empty());
     let rescue_dir = flags.rescue_dir.as_deref().map(str::trim).filter(|path| !path.is_empty());
     Outside {
         pod_ip: std::env::var("POD_IP").ok(),
@@ -121,6 +123,11 @@ fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
             .filter(|password| !password.is_empty())
             .map(SecretString::from),
         password_file: file.map(|path| read_password(Path::new(path))),
+        secret: std::env::var("HIVE_SECRET")
+            .ok()
+            .filter(|secret| !secret.is_empty())
+            .map(SecretString::from),
+        secret_file: secret_file.map(|path| Secrets::read(Path::new(path))),
         rescue_dir: rescue_dir.map(|path| writable(Path::new(path))),
         from_env,
         in_container: in_container(),

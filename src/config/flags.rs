@@ -115,6 +115,11 @@ pub struct Flags {
     #[arg(long, env = "HIVE_REDIS_PASSWORD_FILE", hide_env_values = true, value_name = "FILE")]
     pub redis_password_file: Option<String>,
 
+    /// File with the secret that all hives share, one a line: the first is used, all are accepted;
+    /// or set HIVE_SECRET. A secret is never an argument. Changes are noticed while the hive runs
+    #[arg(long, env = "HIVE_SECRET_FILE", hide_env_values = true, value_name = "FILE")]
+    pub secret_file: Option<String>,
+
     /// Identity of this hive; hives with another name never mix [default: the first --service as
     /// an absolute name]
     #[arg(long, env = "HIVE_NAME", hide_env_values = true, value_name = "NAME")]

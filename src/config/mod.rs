@@ -18,6 +18,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::election::NodeId;
+use crate::secrets::{SecretSource, Secrets, SecretsError};
 
 pub use advertise::{advertised, default_route_address};
 pub use flags::{Flags, defaults};
@@ -50,6 +51,8 @@ pub struct Config {
     pub redis_username: Option<String>,
     /// Password of Redis; never printed.
     pub redis_password: Option<SecretString>,
+    /// What peers and HTTP clients prove; empty: nothing.
+    pub secrets: SecretSource,
     /// `--name`. `None`: the first service as an absolute name, else [`defaults::NAME`].
     pub name: Option<String>,
     /// The spans of time.
@@ -128,6 +131,10 @@ pub struct Outside {
     pub password: Option<SecretString>,
     /// What reading `--redis-password-file` gave: its first line, or why it could not be read.
     pub password_file: Option<Result<SecretString, String>>,
+    /// `HIVE_SECRET`
+    pub secret: Option<SecretString>,
+    /// What reading `--secret-file` gave.
+    pub secret_file: Option<Result<Secrets, SecretsError>>,
     /// Whether `--rescue-dir` can be written to, or why not.
     pub rescue_dir: Option<Result<(), String>>,
     /// Flags, without dashes in front, whose value came from the environment.
@@ -176,6 +183,11 @@ impl Config {
         always.into_iter().chain(read).collect()
     }
 
+    /// Whether others reach the peer port, and need no secret there.
+    pub fn is_open(&self) -> bool {
+        self.secrets.secrets.is_empty() && !self.bind.is_loopback()
+    }
+
     /// Judges flags and surroundings.
     ///
     /// # Errors
@@ -201,6 +213,7 @@ impl Config {
                 .optional("--redis-username", flags.redis_username.as_ref())
                 .map(str::to_owned),
             redis_password: values::password(&mut read, outside),
+            secrets: values::secrets(&mut read, flags, outside),
             name: values::name(&mut read, flags),
             timing,
             priority: read.number("--priority", &flags.priority, defaults::PRIORITY, 0..=1_000_000),

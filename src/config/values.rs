@@ -4,16 +4,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::flags::{Flags, defaults};
 use super::read::Reader;
 use super::{LogFormat, Outside, Rescue, Timing};
 use crate::election::NodeId;
+use crate::secrets::{SecretSource, Secrets};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Less than this holds no copy worth the name.
 const RESCUE_MIN_BYTES: u64 = 1 << 20;
+
+/// How to mend a secret.
+const SECRET_RULES: &str = "give one a line, at least 16 characters without blanks, such as `openssl rand -base64 32` makes";
 
 pub(super) fn services(read: &mut Reader<'_>, flags: &Flags) -> Vec<String> {
     let mut services = Vec::new();
@@ -144,6 +148,23 @@ pub(super) fn rescue(read: &mut Reader<'_>, flags: &Flags, outside: &Outside) ->
         _ => {}
     }
     Some(Rescue { dir: PathBuf::from(dir), max_bytes })
+}
+
+pub(super) fn secrets(read: &mut Reader<'_>, flags: &Flags, outside: &Outside) -> SecretSource {
+    let file = read.optional("--secret-file", flags.secret_file.as_ref()).map(PathBuf::from);
+    let secrets = match (&outside.secret_file, &outside.secret) {
+        (None, None) => Ok(Secrets::default()),
+        (Some(_), Some(_)) => Err("HIVE_SECRET is set too: give secrets in one place only".into()),
+        (Some(Ok(secrets)), None) => Ok(secrets.clone()),
+        (Some(Err(why)), None) => Err(format!("{why}; {SECRET_RULES}")),
+        (None, Some(text)) => Secrets::parse(text.expose_secret())
+            .map_err(|why| format!("HIVE_SECRET: {why}; {SECRET_RULES}")),
+    };
+    let secrets = secrets.unwrap_or_else(|problem: String| {
+        read.error("--secret-file", problem);
+        Secrets::default()
+    });
+    SecretSource { secrets: secrets.into(), file }
 }
 
 pub(super) fn proxy_threads(read: &mut Reader<'_>, flags: &Flags, outside: &Outside) -> usize {

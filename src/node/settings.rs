@@ -13,6 +13,7 @@ use crate::election::{Incarnation, NodeId, RedisAddr, Settings};
 use crate::peer::PeerSettings;
 use crate::proxy::{self, Proxy, ProxyError, ProxySettings};
 use crate::redis::{RedisSettings, Rescue};
+use crate::secrets::Keyring;
 
 /// Threads of the read endpoint: those at a master elsewhere are with the threads of the write
 /// endpoint.
@@ -59,6 +60,7 @@ pub(super) fn peer_settings(
     me: NodeId,
     incarnation: Incarnation,
     name: String,
+    keyring: Keyring,
 ) -> PeerSettings {
     PeerSettings {
         me,
@@ -67,6 +69,7 @@ pub(super) fn peer_settings(
         bind: config.bind,
         heartbeat: config.timing.heartbeat,
         peer_timeout: config.timing.peer_timeout,
+        keyring,
     }
 }
 

@@ -19,6 +19,10 @@ use crate::redis::{BootFence, Facts};
 /// A peer silent for longer than this is a problem worth a line.
 const QUIET_MS: u64 = 5_000;
 
+/// What it means that there is no secret.
+pub(super) const OPEN: &str = "no secret (--secret-file): whoever reaches the peer port can read the state and make itself \
+     the leader";
+
 /// What stays the same, and since when there is no route.
 pub(super) struct Shown {
     me: NodeId,
@@ -26,6 +30,8 @@ pub(super) struct Shown {
     name: String,
     service: bool,
     quorum: u32,
+    /// Others reach the peer port, and need no secret.
+    open: bool,
     routeless_since: Option<Instant>,
     routed_once: bool,
 }
@@ -39,6 +45,8 @@ pub(super) struct Sources<'a> {
     pub reads: Option<(Counters, bool)>,
     pub dns: Vec<ServiceState>,
     pub journal: &'a Journal,
+    /// Why the secret file's present content is not in force.
+    pub secret: Option<String>,
     pub current_run: Option<RunId>,
 }
 
@@ -46,8 +54,16 @@ impl Shown {
     pub fn new(me: NodeId, incarnation: Incarnation, name: String, config: &Config) -> Shown {
         let service = !config.services.is_empty();
         let routeless_since = Some(Instant::now());
-        let quorum = config.quorum;
-        Shown { me, incarnation, name, service, quorum, routeless_since, routed_once: false }
+        Shown {
+            me,
+            incarnation,
+            name,
+            service,
+            quorum: config.quorum,
+            open: config.is_open(),
+            routeless_since,
+            routed_once: false,
+        }
     }
 
     /// A route was set.
@@ -116,7 +132,7 @@ impl Shown {
                 Route::Forward { .. } | Route::Held { .. } => RouteKind::Forward,
                 Route::Refuse { .. } => RouteKind::Refuse,
             },
-            problems: problems(&from, self.quorum, &redis, dns.as_ref()),
+            problems: problems(&from, self, &redis, dns.as_ref()),
             redis,
             peers: view.peers.iter().map(peer_status).collect(),
             proxy: proxy_status(&from.proxy, from.reads),
@@ -205,7 +221,7 @@ fn dns_status(services: &[ServiceState]) -> DnsStatus {
 
 fn problems(
     from: &Sources<'_>,
-    quorum: u32,
+    shown: &Shown,
     redis: &RedisStatus,
     dns: Option<&DnsStatus>,
 ) -> Vec<String> {
@@ -220,6 +236,7 @@ fn problems(
     if view.stopping && !view.change.is_empty() {
         problems.push(format!("stopping, and still here: {}", view.change));
     }
+    let quorum = shown.quorum;
     if quorum > 1 && view.leadership.is_some() && view.lease.is_none() {
         problems.push(format!("no lease: fewer hives than --quorum {quorum} follow"));
     }
@@ -237,6 +254,10 @@ fn problems(
     }
     if let Some(dns) = dns.filter(|dns| dns.outcome == "failed" || dns.outcome == "partly") {
         problems.push(format!("DNS: the last answer was {}", dns.outcome));
+    }
+    problems.extend(from.secret.clone());
+    if shown.open {
+        problems.push(OPEN.to_owned());
     }
     problems
 }

@@ -13,7 +13,8 @@ use super::PeerError;
 use super::codec::{CodecError, Hello, MAJOR};
 use super::handshake::{self, Greeting};
 use super::hub::{Hub, Peer};
-use super::link;
+use super::link::{self, Greeted};
+use super::seal::Sealed;
 use crate::election::NodeId;
 
 /// Connections the kernel keeps until they are accepted.
@@ -76,17 +77,22 @@ fn open(addr: SocketAddr) -> io::Result<TcpListener> {
 
 async fn receive(hub: Arc<Hub>, mut stream: TcpStream, remote: IpAddr) {
     hub.tune(&stream);
-    let Some(hello) = greet(&hub, &mut stream, remote).await else {
+    let Some((hello, sealed)) = greet(&hub, &mut stream, remote).await else {
         return;
     };
     let peer = Peer { node: hello.node, incarnation: hello.incarnation };
-    if let Some(link) = hub.adopt(&hello, peer, hello.dial, remote) {
+    let dialled = (peer, hello.dial);
+    if let Some(link) = hub.adopt(Greeted { hello, sealed, dialled, remote }) {
         link::serve(hub, stream, link).await;
     }
 }
 
 /// The hello of a hive that may have a link; everybody else is counted and complained about.
-async fn greet(hub: &Hub, stream: &mut TcpStream, remote: IpAddr) -> Option<Hello> {
+async fn greet(
+    hub: &Hub,
+    stream: &mut TcpStream,
+    remote: IpAddr,
+) -> Option<(Hello, Option<Sealed>)> {
     let id = hub.next_id();
     let (evicted, crowded) = hub.table().begin(id);
     if crowded {
@@ -100,7 +106,7 @@ async fn greet(hub: &Hub, stream: &mut TcpStream, remote: IpAddr) -> Option<Hell
     };
     hub.table().finish(id);
     match greeting? {
-        Ok(Ok(Greeting::Hive(hello))) => return Some(hello),
+        Ok(Ok(Greeting::Hive(hello, sealed))) => return Some((hello, sealed)),
         Ok(Ok(Greeting::Myself)) => {}
         Ok(Ok(wrong)) => turn_away(hub, source(remote), &wrong),
         // Port scanners and TCP health checks connect and leave: no line in the log.
@@ -116,7 +122,7 @@ async fn greet(hub: &Hub, stream: &mut TcpStream, remote: IpAddr) -> Option<Hell
 /// Counts and tells why somebody is no peer.
 pub(super) fn turn_away(hub: &Hub, who: NodeId, greeting: &Greeting) {
     match greeting {
-        Greeting::Hive(_) | Greeting::Myself => {}
+        Greeting::Hive(..) | Greeting::Myself => {}
         Greeting::OtherName(name) => {
             hub.counters.foreign.add(1);
             let mine = &hub.settings.name;
@@ -135,6 +141,32 @@ pub(super) fn turn_away(hub: &Hub, who: NodeId, greeting: &Greeting) {
         Greeting::Malformed(error) => {
             hub.counters.malformed.add(1);
             hub.complaints.about(who, format_args!("is no hive ({error}), closed"));
+        }
+        Greeting::HasSecret => {
+            hub.counters.has_secret.add(1);
+            hub.complaints.about(
+                who,
+                format_args!("has a secret and this hive has none (--secret-file), closed"),
+            );
+        }
+        Greeting::NoSecret => {
+            hub.counters.no_secret.add(1);
+            hub.complaints.about(
+                who,
+                format_args!("has no secret, as this hive has (--secret-file), closed"),
+            );
+        }
+        Greeting::WrongSecret => {
+            hub.counters.wrong_secret.add(1);
+            hub.complaints.about(
+                who,
+                format_args!("has another secret (--secret-file) or another --name, closed"),
+            );
+        }
+        Greeting::Forged => {
+            hub.counters.forged.add(1);
+            hub.complaints
+                .about(who, format_args!("cannot prove the secret: a replayed handshake, closed"));
         }
     }
 }

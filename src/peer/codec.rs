@@ -27,6 +27,8 @@ pub const HEADER_LEN: usize = 8;
 pub const MAX_BODY: usize = 64 * 1024;
 /// The longest body of a hello, in bytes.
 pub const MAX_HELLO: usize = 1024;
+/// The body of a [`kind::SEAL`] and a [`kind::SEALED`], in bytes: a public key and a tag.
+pub const SEAL_LEN: usize = 48;
 /// The longest hive name, in bytes.
 pub const MAX_NAME: usize = 255;
 
@@ -34,6 +36,10 @@ pub const MAX_NAME: usize = 255;
 pub mod kind {
     /// The first frame on a connection, in both directions.
     pub const HELLO: u8 = 0x01;
+    /// The dialler's half of the Noise handshake.
+    pub const SEAL: u8 = 0x02;
+    /// The other half.
+    pub const SEALED: u8 = 0x03;
     /// `Message::State`
     pub const STATE: u8 = 0x10;
     /// `Message::Claim`
@@ -125,7 +131,11 @@ impl Header {
             return Err(CodecError::Version(version));
         }
         let len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-        let max = if kind == kind::HELLO { MAX_HELLO } else { MAX_BODY };
+        let max = match kind {
+            kind::HELLO => MAX_HELLO,
+            kind::SEAL | kind::SEALED => SEAL_LEN,
+            _ => MAX_BODY,
+        };
         if len > max {
             return Err(CodecError::TooLong { len, max });
         }
@@ -239,6 +249,17 @@ pub fn encode_hello(hello: &Hello) -> Bytes {
         dial: hello.dial,
     };
     write(kind::HELLO, 128, &form)
+}
+
+/// A frame of the Noise handshake, header included.
+pub fn encode_seal(kind: u8, body: &[u8; SEAL_LEN]) -> [u8; HEADER_LEN + SEAL_LEN] {
+    let mut frame = [0; HEADER_LEN + SEAL_LEN];
+    let (header, rest) = frame.split_at_mut(HEADER_LEN);
+    let [m0, m1] = MAGIC.to_be_bytes();
+    let [l0, l1, l2, l3] = (SEAL_LEN as u32).to_be_bytes();
+    header.copy_from_slice(&[m0, m1, MAJOR, kind, l0, l1, l2, l3]);
+    rest.copy_from_slice(body);
+    frame
 }
 
 /// Reads the body of a hello.

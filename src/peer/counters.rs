@@ -61,6 +61,21 @@ counters!(
     foreign,
     /// Connections closed because of bytes that are no frame, or no frame of the one who sent it.
     malformed,
+    /// Connections closed because the other side has a secret and this one has none.
+    has_secret,
+    /// Connections closed because this side has a secret and the other one has none.
+    no_secret,
+    /// Connections closed because the other side has another secret, or name.
+    wrong_secret,
+    /// Connections closed because of a sealed record that was not made for them: changed, replayed,
+    /// or out of order.
+    forged,
+    /// Sealed links that ended without the record that says so: a peer died, or somebody cut them.
+    truncated,
+    /// Links made anew because another secret is used now; counted by the dialler.
+    renewed,
+    /// Links closed because their secret was taken out.
+    old_secret,
     /// Connections closed because the hello did not come in time.
     mute,
     /// Connections closed because there were too many.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::accept::turn_away;
 use super::handshake::{self, Greeting};
 use super::hub::{Hub, Peer};
-use super::link;
+use super::link::{self, Greeted};
 use super::table::{MAX_WANTED, Wanted};
 use crate::election::{Dialled, Input, NodeId};
 
@@ -23,6 +23,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_FOREIGN_PAUSE: Duration = Duration::from_secs(1);
 /// A link that lived so long was a good one: when it ends its address is dialled at once.
 const STEADY: Duration = Duration::from_millis(100);
+
+/// How long a hive that refuses the new secret keeps its link with the old one in peace.
+const RENEW_PAUSE: Duration = Duration::from_secs(5);
 
 /// How one attempt ended.
 enum Attempt {
@@ -84,7 +87,14 @@ async fn keep_dialling(hub: Arc<Hub>, addr: NodeId, kick: Arc<Notify>) {
             }
             let since = Instant::now();
             while hub.table().linked(addr) == Some(peer) {
-                kick.notified().await;
+                if !hub.is_outdated(peer) {
+                    kick.notified().await;
+                    continue;
+                }
+                renew(&hub, addr).await;
+                if hub.is_outdated(peer) {
+                    let _ = timeout(RENEW_PAUSE, kick.notified()).await;
+                }
             }
             if since.elapsed() >= STEADY {
                 pause = FIRST_PAUSE;
@@ -114,6 +124,14 @@ async fn keep_dialling(hub: Arc<Hub>, addr: NodeId, kick: Arc<Notify>) {
     }
 }
 
+/// Makes a link anew with the secret that is used now. Until that succeeds the old one lives on, and
+/// so nothing of this is the core's affair.
+async fn renew(hub: &Arc<Hub>, addr: NodeId) {
+    if let Attempt::Found = attempt(hub, addr).await {
+        hub.counters.renewed.add(1);
+    }
+}
+
 /// Connects and says hello. A connection that breaks before the hello came is tried once more at
 /// once: a hive that is just dying still accepts for an instant.
 async fn attempt(hub: &Arc<Hub>, addr: NodeId) -> Attempt {
@@ -126,10 +144,11 @@ async fn attempt(hub: &Arc<Hub>, addr: NodeId) -> Attempt {
         let dial = hub.next_id();
         let limit = (hub.settings.peer_timeout / 2).min(handshake::DEADLINE);
         match timeout(limit, handshake::dialled(hub, &mut stream, dial)).await {
-            Ok(Ok(Greeting::Hive(hello))) => {
+            Ok(Ok(Greeting::Hive(hello, sealed))) => {
                 let peer = Peer { node: hello.node, incarnation: hello.incarnation };
                 hub.table().learn(addr, peer);
-                let link = hub.adopt(&hello, hub.me(), dial, addr.ip);
+                let (dialled, remote) = ((hub.me(), dial), addr.ip);
+                let link = hub.adopt(Greeted { hello, sealed, dialled, remote });
                 let hub = hub.clone();
                 hub.tasks.clone().spawn(async move {
                     hub.report(Input::Dialled { addr, outcome: peer.found() }).await;
@@ -148,7 +167,10 @@ async fn attempt(hub: &Arc<Hub>, addr: NodeId) -> Attempt {
             Ok(Err(error)) => {
                 hub.complaints.about(
                     addr,
-                    format_args!("takes connections and closes them without a hello: {error}"),
+                    format_args!(
+                        "takes connections and closes them without a hello ({error}); {}",
+                        hub.guess()
+                    ),
                 );
             }
             Err(_) => {

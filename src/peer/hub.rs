@@ -1,6 +1,5 @@
 //! What all tasks of the links share.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,9 +15,10 @@ use tokio_util::task::TaskTracker;
 use super::PeerSettings;
 use super::codec::{self, Hello};
 use super::counters::{Complaints, Counters};
-use super::link::{Link, Posted};
+use super::link::{Greeted, Link, Posted};
 use super::table::{Adopted, Table};
 use crate::election::{Dialled, Incarnation, Input, NodeId};
+use crate::secrets::Secrets;
 
 /// One run of a hive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,23 +118,10 @@ impl Hub {
     /// many.
     ///
     /// Whoever calls this must serve the link, without an await in between.
-    pub(super) fn adopt(
-        &self,
-        hello: &Hello,
-        dialler: Peer,
-        dial: u64,
-        remote: IpAddr,
-    ) -> Option<Arc<Link>> {
-        let peer = Peer { node: hello.node, incarnation: hello.incarnation };
-        let link = Arc::new(Link::new(
-            self.next_id(),
-            peer,
-            hello.minor,
-            (dialler, dial),
-            remote,
-            self.cut.child_token(),
-            self.now(),
-        ));
+    pub(super) fn adopt(&self, greeted: Greeted) -> Option<Arc<Link>> {
+        let link = Link::new(self.next_id(), greeted, self.cut.child_token(), self.now());
+        let link = Arc::new(link);
+        let peer = link.peer;
         self.counters.greeted.add(1);
         let adopted = self.table().adopt(&link, self.now());
         match adopted {
@@ -149,7 +136,33 @@ impl Hub {
         if self.stop.is_cancelled() {
             link.retire();
         }
+        // The secrets may have changed since the handshake.
+        self.cut_unless_accepted(&link, &self.settings.keyring.secrets());
         Some(link)
+    }
+
+    /// Whether this hive dialled the link to this peer, with another secret than the one it uses
+    /// now: then it makes a new one.
+    pub(super) fn is_outdated(&self, peer: Peer) -> bool {
+        let secrets = self.settings.keyring.secrets();
+        let table = self.table();
+        let link = table.links().find(|link| link.peer == peer);
+        link.is_some_and(|link| link.dialled_by(self.me()) && link.secret() != secrets.first())
+    }
+
+    fn cut_unless_accepted(&self, link: &Link, secrets: &Secrets) {
+        let accepted = match link.secret() {
+            Some(secret) => secrets.all().contains(secret),
+            None => secrets.is_empty(),
+        };
+        if !accepted {
+            self.counters.old_secret.add(1);
+            tracing::info!(
+                "peer {}: its secret is no longer accepted, link closed",
+                link.peer.node
+            );
+            link.cut.cancel();
+        }
     }
 
     /// Queues a frame on a link; a link that does not get rid of its frames is cut.
@@ -169,7 +182,32 @@ impl Hub {
         self.inputs.send(input).await.is_ok()
     }
 
+    /// How a connection that was closed without a word may be explained.
+    pub(super) fn guess(&self) -> &'static str {
+        if self.settings.keyring.secrets().is_empty() {
+            "does it have a secret (--secret-file) that this hive lacks?"
+        } else {
+            "does it have this hive's secret (--secret-file) and --name?"
+        }
+    }
+
     pub(super) fn complain_of_limit(&self, who: NodeId, what: &str) {
         self.complaints.about(who, format_args!("closed, there are too many {what}"));
+    }
+}
+
+/// Closes the links whose secret is taken out, and wakes the diallers to renew those that are made
+/// with another one than the first.
+pub(super) async fn follow_secrets(hub: Arc<Hub>) {
+    let mut keyring = hub.settings.keyring.clone();
+    loop {
+        tokio::select! {
+            () = keyring.changed() => {}
+            () = hub.stop.cancelled() => return,
+        }
+        let secrets = keyring.secrets();
+        let table = hub.table();
+        table.links().for_each(|link| hub.cut_unless_accepted(link, &secrets));
+        table.kick_all();
     }
 }

@@ -8,17 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::codec::{CodecError, HEADER_LEN, Header, decode_body};
+use super::codec::{CodecError, HEADER_LEN, Header, Hello, decode_body};
 use super::hub::{Hub, Peer};
+use super::pipe::{Ended, Receiver, Sender};
+use super::seal::{SealError, Sealed};
 use super::{accept, dial};
 use crate::election::{Frame, Input};
+use crate::secrets::Secret;
 
 /// Frames that may wait on a link, besides the newest state.
 const MAX_QUEUE: usize = 64;
@@ -27,10 +28,6 @@ const MAX_QUEUE: usize = 64;
 const RETIRE_GRACE: Duration = Duration::from_millis(100);
 /// How long the other side may take to end a retired connection.
 const RETIRE_LIMIT: Duration = Duration::from_secs(1);
-/// A read buffer that grew above this is not kept.
-const KEEP_BUFFER: usize = 16 * 1024;
-/// How much a read asks for.
-const READ_CHUNK: usize = 4 * 1024;
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +38,16 @@ pub(super) enum Posted {
     Retired,
     /// Too many wait already.
     Overflow,
+}
+
+/// A connection with both hellos exchanged.
+pub(super) struct Greeted {
+    pub(super) hello: Hello,
+    pub(super) sealed: Option<Sealed>,
+    /// Who dialled, and which of its dials it was.
+    pub(super) dialled: (Peer, u64),
+    /// Where the connection comes from or goes to.
+    pub(super) remote: IpAddr,
 }
 
 pub(super) struct Link {
@@ -54,6 +61,7 @@ pub(super) struct Link {
     remote: IpAddr,
     /// The peer's minor version.
     minor: u16,
+    sealed: Option<Sealed>,
     /// When the last frame came, in milliseconds of the hub's time.
     heard: AtomicU64,
     retired: AtomicBool,
@@ -69,35 +77,51 @@ struct Waiting {
 /// Why a connection ended.
 enum End {
     Closed,
+    Truncated,
     Broken(io::Error),
     Malformed(CodecError),
+    Forged(SealError),
     Impostor,
     Idle,
     Stopped,
 }
 
+impl From<Ended> for End {
+    fn from(ended: Ended) -> End {
+        match ended {
+            Ended::Closed => End::Closed,
+            Ended::Truncated => End::Truncated,
+            Ended::Broken(error) => End::Broken(error),
+            Ended::Forged(error) => End::Forged(error),
+        }
+    }
+}
+
 impl Link {
-    pub(super) fn new(
-        id: u64,
-        peer: Peer,
-        minor: u16,
-        dialled: (Peer, u64),
-        remote: IpAddr,
-        cut: CancellationToken,
-        now: Duration,
-    ) -> Link {
+    pub(super) fn new(id: u64, from: Greeted, cut: CancellationToken, now: Duration) -> Link {
+        let Greeted { hello, sealed, dialled, remote } = from;
         Link {
             id,
-            peer,
+            peer: Peer { node: hello.node, incarnation: hello.incarnation },
             cut,
             dialled,
             remote: remote.to_canonical(),
-            minor,
+            minor: hello.minor,
+            sealed,
             heard: AtomicU64::new(now.as_millis() as u64),
             retired: AtomicBool::new(false),
             queue: Mutex::new(VecDeque::new()),
             wake: Notify::new(),
         }
+    }
+
+    /// The secret that the link was made with.
+    pub(super) fn secret(&self) -> Option<&Secret> {
+        self.sealed.as_ref().map(|sealed| &sealed.secret)
+    }
+
+    pub(super) fn dialled_by(&self, peer: Peer) -> bool {
+        self.dialled.0 == peer
     }
 
     /// Whether this new connection takes the place of `old`. Both ends must find the same.
@@ -173,17 +197,22 @@ pub(super) async fn serve(hub: Arc<Hub>, stream: TcpStream, link: Arc<Link>) {
 
 async fn exchange(hub: &Arc<Hub>, mut stream: TcpStream, link: &Arc<Link>) -> End {
     let (reader, writer) = stream.split();
-    let mut reading = std::pin::pin!(read_frames(hub, link, reader));
+    let seal = link.sealed.as_ref().map(|sealed| &sealed.seal);
+    let mut reading = std::pin::pin!(read_frames(hub, link, Receiver::new(reader, seal)));
     tokio::select! {
         end = &mut reading => end,
-        written = write_frames(hub, link, writer) => match written {
-            Ok(()) => timeout(RETIRE_LIMIT, reading).await.unwrap_or(End::Closed),
+        written = write_frames(hub, link, Sender::new(writer, seal)) => match written {
+            Ok(()) => match timeout(RETIRE_LIMIT, reading).await {
+                // It was asked to end, and need not say that it does.
+                Ok(End::Truncated) | Err(_) => End::Closed,
+                Ok(end) => end,
+            },
             Err(error) => End::Broken(error),
         },
     }
 }
 
-async fn read_frames(hub: &Hub, link: &Link, mut reader: ReadHalf<'_>) -> End {
+async fn read_frames(hub: &Hub, link: &Link, mut receiver: Receiver<'_>) -> End {
     let mut buffer = BytesMut::new();
     let mut deadline = Instant::now() + hub.idle_limit();
     loop {
@@ -208,14 +237,9 @@ async fn read_frames(hub: &Hub, link: &Link, mut reader: ReadHalf<'_>) -> End {
             }
             deadline = Instant::now() + hub.idle_limit();
         }
-        if buffer.is_empty() && buffer.capacity() > KEEP_BUFFER {
-            buffer = BytesMut::new();
-        }
-        buffer.reserve(READ_CHUNK);
-        match timeout_at(deadline, reader.read_buf(&mut buffer)).await {
-            Ok(Ok(0)) => return End::Closed,
+        match timeout_at(deadline, receiver.receive(&mut buffer)).await {
             Ok(Ok(count)) => hub.counters.bytes_in.add(count as u64),
-            Ok(Err(error)) => return End::Broken(error),
+            Ok(Err(ended)) => return ended.into(),
             Err(_) => return End::Idle,
         }
     }
@@ -242,14 +266,14 @@ fn next_frame(buffer: &mut BytesMut, minor: u16) -> Result<Next, CodecError> {
 }
 
 /// Writes what is posted. Returns when the link is retired and everything is written.
-async fn write_frames(hub: &Hub, link: &Link, mut writer: WriteHalf<'_>) -> io::Result<()> {
+async fn write_frames(hub: &Hub, link: &Link, mut sender: Sender<'_>) -> io::Result<()> {
     loop {
         let next = link.waiting().pop_front();
         match next {
             Some(Waiting { bytes, .. }) => {
-                timeout(hub.idle_limit(), writer.write_all(&bytes)).await??;
+                let count = timeout(hub.idle_limit(), sender.send(&bytes)).await??;
                 hub.counters.frames_out.add(1);
-                hub.counters.bytes_out.add(bytes.len() as u64);
+                hub.counters.bytes_out.add(count as u64);
             }
             None if link.retired.load(Ordering::Relaxed) => break,
             None => link.wake.notified().await,
@@ -259,7 +283,7 @@ async fn write_frames(hub: &Hub, link: &Link, mut writer: WriteHalf<'_>) -> io::
         () = sleep(RETIRE_GRACE) => {}
         () = hub.stop.cancelled() => {}
     }
-    timeout(hub.idle_limit(), writer.shutdown()).await?
+    timeout(hub.idle_limit(), sender.end()).await?
 }
 
 /// Counts and tells how a connection ended.
@@ -267,6 +291,10 @@ fn note(hub: &Hub, link: &Link, end: &End) {
     let who = link.peer.node;
     match end {
         End::Closed => tracing::debug!("peer {who}: the link was closed"),
+        End::Truncated => {
+            hub.counters.truncated.add(1);
+            tracing::debug!("peer {who}: the link was cut off");
+        }
         End::Stopped => tracing::debug!("peer {who}: the link was cut"),
         End::Broken(error) => tracing::debug!("peer {who}: the link broke: {error}"),
         End::Idle => {
@@ -275,6 +303,10 @@ fn note(hub: &Hub, link: &Link, end: &End) {
         }
         End::Malformed(error) => {
             hub.counters.malformed.add(1);
+            hub.complaints.about(who, format_args!("{error}, link closed"));
+        }
+        End::Forged(error) => {
+            hub.counters.forged.add(1);
             hub.complaints.about(who, format_args!("{error}, link closed"));
         }
         End::Impostor => {
@@ -295,8 +327,12 @@ mod tests {
     }
 
     fn link(dialler: u8, dial: u64, heard: Duration) -> Link {
-        let ip = peer(1).node.ip;
-        Link::new(dial, peer(1), 0, (peer(dialler), dial), ip, CancellationToken::new(), heard)
+        let Peer { node, incarnation } = peer(1);
+        let name = String::new();
+        let hello = Hello { minor: 0, abilities: 0, name, node, incarnation, dial };
+        let dialled = (peer(dialler), dial);
+        let greeted = Greeted { hello, sealed: None, dialled, remote: node.ip };
+        Link::new(dial, greeted, CancellationToken::new(), heard)
     }
 
     fn queued(link: &Link) -> Vec<u8> {

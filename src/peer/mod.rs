@@ -12,6 +12,8 @@ mod form;
 mod handshake;
 mod hub;
 mod link;
+mod pipe;
+mod seal;
 mod table;
 mod wire;
 
@@ -26,6 +28,7 @@ use tokio::time::timeout;
 pub use counters::PeerCounts;
 
 use crate::election::{Frame, Incarnation, Input, Message, NodeId};
+use crate::secrets::Keyring;
 use hub::Hub;
 
 /// What the links need to know.
@@ -43,6 +46,8 @@ pub struct PeerSettings {
     pub heartbeat: Duration,
     /// `--peer-timeout`: the measure of every deadline on a link.
     pub peer_timeout: Duration,
+    /// What peers must prove; without a secret everybody who connects is believed.
+    pub keyring: Keyring,
 }
 
 /// Why the peer port could not be opened.
@@ -91,6 +96,7 @@ pub async fn start(
     let listener = accept::listen(settings.bind, settings.me.port)?;
     let hub = Hub::new(settings, inputs);
     hub.tasks.spawn(accept::run(hub.clone(), listener));
+    hub.tasks.spawn(hub::follow_secrets(hub.clone()));
     Ok(Peers { owner: Arc::new(Owner(hub)) })
 }
 

@@ -124,6 +124,11 @@ impl Table {
         self.wanted.contains_key(&peer.node)
     }
 
+    /// Wakes all diallers.
+    pub(super) fn kick_all(&self) {
+        self.wanted.values().for_each(|wanted| wanted.kick.notify_one());
+    }
+
     /// A connection was accepted. Its token is cancelled when it must make room; the second value
     /// tells whether another one had to.
     pub(super) fn begin(&mut self, id: u64) -> (CancellationToken, bool) {

@@ -45,7 +45,7 @@ async fn a_witness_is_ready_with_a_route_alone_and_passes_clients_on() {
 }
 
 /// A page of a hive: code and body; 0 while nobody answers.
-async fn get(addr: &str, path: &str) -> (u16, String) {
+pub async fn get(addr: &str, path: &str) -> (u16, String) {
     use tokio::io::AsyncReadExt;
     let exchange = async {
         let mut stream = TcpStream::connect(addr).await?;

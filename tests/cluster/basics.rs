@@ -81,7 +81,7 @@ fn with_acl_user() {
 }
 
 #[track_caller]
-fn failover_works(hive: &mut Hive) {
+pub fn failover_works(hive: &mut Hive) {
     let before = hive.settle();
     let keys = fill(hive, before.leader, "kept", 20, 2);
     hive.kill(before.leader, Part::Both).expect("kill");
@@ -93,7 +93,7 @@ fn failover_works(hive: &mut Hive) {
 }
 
 #[track_caller]
-fn assert_secret_kept(hive: &mut Hive, secret: &str) {
+pub fn assert_secret_kept(hive: &mut Hive, secret: &str) {
     for host in hive.up() {
         assert!(!hive.hive_log(host).contains(secret), "the log of {host} shows the password");
         let status = hive.status(host).expect("status").to_string();

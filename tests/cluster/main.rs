@@ -23,5 +23,6 @@ mod reads;
 mod repair;
 mod rescue;
 mod rolling;
+mod secret;
 mod sessions;
 mod strangers;

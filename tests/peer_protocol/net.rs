@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis_hive::election::{Dialled, Frame, Incarnation, Input, NodeId};
 use redis_hive::peer::codec::{self, HEADER_LEN, Header, Hello, MINOR};
 use redis_hive::peer::{PeerSettings, Peers, start};
+use redis_hive::secrets::{Keyring, Secrets};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -34,6 +35,7 @@ pub fn settings(id: NodeId, incarnation: u64) -> PeerSettings {
         bind: id.ip,
         heartbeat: Duration::from_millis(200),
         peer_timeout: Duration::from_secs(1),
+        keyring: Keyring::fixed(Secrets::default()),
     }
 }
 

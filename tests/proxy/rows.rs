@@ -1,6 +1,6 @@
 //! DESIGN 3.4 on real servers: a test for each row, which goes through all columns.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use redis_hive::proxy::Why;
@@ -330,18 +330,18 @@ fn half_a_request_or_bound_or_no_resp(binary: &Path) {
     row(&mut pair, "TLS", &tls, &nothing, never(Why::Tunnel));
 }
 
-/// A stream of a replica: whatever was on its way may arrive before the reset.
+/// A stream of a replica ends with the change: by the proxy, or by the master, which lets go of its
+/// replicas when it becomes one.
 fn copies_the_master(pair: &mut Pair, words: &[&str], column: Column) {
     let mut session = pair.client();
     session.send(words);
     session.stream.read_exact(&mut [0; 5]).unwrap();
     let before = pair.counters();
     pair.change(column);
-    let end = session.stream.read_to_end(&mut Vec::new());
-    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset, "{words:?}");
+    let end = session.stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+    assert!(matches!(end, Ok(_) | Err(ErrorKind::ConnectionReset)), "{words:?}: {end:?}");
     let after = pair.counters();
-    let (moved, cut) = (after.moved_total - before.moved_total, after.cut_total - before.cut_total);
-    assert_eq!((moved, cut), (0, 1), "{words:?}: {:?}", after.cut);
+    assert_eq!(after.moved_total, before.moved_total, "{words:?}: {:?}", after.cut);
     drop(session);
     pair.hive.wait_for("it is over", |c| c.clients == 0);
 }

@@ -1,6 +1,7 @@
 //! `redis-hive check`: looks at everything `run` would depend on, and says how to mend it.
 
 mod redis;
+mod secret;
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
@@ -86,6 +87,7 @@ pub(super) async fn run(checked: Checked) -> anyhow::Result<ExitCode> {
     findings.extend(found);
     findings.push(address(&config, &listed));
     findings.extend(quorum(&config, &listed));
+    findings.extend(secret::look(&config));
     if config.witness {
         findings.push(Finding::good("redis", "none: a witness"));
     } else {

@@ -1,0 +1,189 @@
+//! The secrets in force, read again while the hive runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::{SecretSource, Secrets, SecretsError};
+
+/// How often the file is read again. Kubernetes itself takes up to a minute to bring a change.
+const READ_EVERY: Duration = Duration::from_secs(2);
+
+/// The secrets in force. Clones see every change.
+#[derive(Clone, Debug)]
+pub struct Keyring(watch::Receiver<InForce>);
+
+#[derive(Clone, Debug, Default)]
+struct InForce {
+    secrets: Arc<Secrets>,
+    problem: Option<String>,
+}
+
+impl Keyring {
+    /// Secrets that never change.
+    pub fn fixed(secrets: Secrets) -> Keyring {
+        Keyring(watch::channel(InForce { secrets: secrets.into(), problem: None }).1)
+    }
+
+    /// The secrets of the start, and from now on those of the file. Within a tokio runtime only.
+    /// Reading ends with the last clone.
+    pub fn start(source: SecretSource) -> Keyring {
+        Keyring::reading(source, READ_EVERY)
+    }
+
+    /// As [`Keyring::start`], with the file read so often.
+    pub fn reading(source: SecretSource, every: Duration) -> Keyring {
+        let (sender, receiver) = watch::channel(InForce { secrets: source.secrets, problem: None });
+        if let Some(file) = source.file {
+            tokio::spawn(keep_reading(file, every, sender));
+        }
+        Keyring(receiver)
+    }
+
+    /// The secrets in force now.
+    pub fn secrets(&self) -> Arc<Secrets> {
+        self.0.borrow().secrets.clone()
+    }
+
+    /// Why the file's present content is not in force, as a sentence that names the flag.
+    pub fn problem(&self) -> Option<String> {
+        self.0.borrow().problem.clone()
+    }
+
+    /// Returns after the next change, or never.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A file that cannot be used changes nothing: the secrets read last stay in force.
+async fn keep_reading(file: PathBuf, every: Duration, sender: watch::Sender<InForce>) {
+    while timeout(every, sender.closed()).await.is_err() {
+        let path = file.clone();
+        // A volume of the network may hang; this thread has heartbeats to send.
+        let Ok(read) = tokio::task::spawn_blocking(move || Secrets::read(&path)).await else {
+            return;
+        };
+        sender.send_if_modified(|in_force| take(in_force, &file, read));
+    }
+}
+
+/// Takes what was read over; whether anything is different now.
+fn take(in_force: &mut InForce, file: &Path, read: Result<Secrets, SecretsError>) -> bool {
+    match read {
+        Ok(secrets) if secrets == *in_force.secrets => in_force.problem.take().is_some(),
+        Ok(secrets) => {
+            let count = secrets.all().len();
+            tracing::info!(count, "--secret-file {} has changed: it is in force", file.display());
+            *in_force = InForce { secrets: secrets.into(), problem: None };
+            true
+        }
+        Err(error) => {
+            let problem = format!("--secret-file: {error}; the secrets read before stay in force");
+            let news = in_force.problem.as_ref() != Some(&problem);
+            if news {
+                tracing::warn!("{problem}");
+            }
+            in_force.problem = Some(problem);
+            news
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "old-secret-of-this-test";
+    const NEW: &str = "new-secret-of-this-test";
+
+    /// A directory as Kubernetes mounts a Secret: the file is a link through `..data`, which is
+    /// swapped in one step.
+    struct Mount(PathBuf);
+
+    impl Mount {
+        fn new(name: &str) -> Mount {
+            let dir = std::env::temp_dir().join(format!("hive-{name}-{}", std::process::id()));
+            std::fs::create_dir(&dir).expect("a directory");
+            let mount = Mount(dir);
+            mount.swap("1", OLD);
+            std::os::unix::fs::symlink("..data/hive-secret", mount.file()).expect("a link");
+            mount
+        }
+
+        fn file(&self) -> PathBuf {
+            self.0.join("hive-secret")
+        }
+
+        fn swap(&self, version: &str, text: &str) {
+            let dir = self.0.join(version);
+            std::fs::create_dir(&dir).expect("a directory");
+            std::fs::write(dir.join("hive-secret"), text).expect("a file");
+            let link = self.0.join("..tmp");
+            std::os::unix::fs::symlink(version, &link).expect("a link");
+            std::fs::rename(&link, self.0.join("..data")).expect("a swap");
+        }
+
+        fn keyring(&self) -> Keyring {
+            let secrets = Arc::new(Secrets::read(&self.file()).expect("secrets"));
+            let source = SecretSource { secrets, file: Some(self.file()) };
+            Keyring::reading(source, Duration::from_millis(5))
+        }
+    }
+
+    impl Drop for Mount {
+        fn drop(&mut self) {
+            // What is left in the temporary directory hurts nobody.
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    async fn change(keyring: &mut Keyring) {
+        timeout(Duration::from_secs(10), keyring.changed()).await.expect("a change");
+    }
+
+    #[tokio::test]
+    async fn a_swapped_file_is_in_force_without_a_restart() {
+        let mount = Mount::new("swap");
+        let mut keyring = mount.keyring();
+        assert!(keyring.secrets().accepts(OLD));
+        mount.swap("2", &format!("{OLD}\n{NEW}\n"));
+        change(&mut keyring).await;
+        assert!(keyring.secrets().accepts(OLD) && keyring.secrets().accepts(NEW));
+        mount.swap("3", NEW);
+        change(&mut keyring).await;
+        assert!(!keyring.secrets().accepts(OLD) && keyring.secrets().accepts(NEW));
+    }
+
+    #[tokio::test]
+    async fn a_broken_file_changes_nothing_and_is_told_until_it_is_mended() {
+        let mount = Mount::new("broken");
+        let mut keyring = mount.keyring();
+        mount.swap("2", "short");
+        change(&mut keyring).await;
+        assert!(keyring.secrets().accepts(OLD));
+        let problem = keyring.problem().expect("a problem");
+        assert!(problem.starts_with("--secret-file: the secret in line 1"), "{problem}");
+        std::fs::remove_file(mount.0.join("..data")).expect("the link");
+        change(&mut keyring).await;
+        assert!(keyring.problem().expect("a problem").contains("cannot read"));
+        mount.swap("3", OLD);
+        change(&mut keyring).await;
+        assert_eq!(keyring.problem(), None);
+        assert!(keyring.secrets().accepts(OLD));
+    }
+
+    #[tokio::test]
+    async fn a_problem_is_told_once() {
+        let mut in_force = InForce::default();
+        let file = Path::new("/etc/hive/secret");
+        assert!(take(&mut in_force, file, Err(SecretsError::Empty)));
+        assert!(!take(&mut in_force, file, Err(SecretsError::Empty)));
+        assert!(take(&mut in_force, file, Err(SecretsError::TooMany)));
+    }
+}
