@@ -37,6 +37,8 @@ use settings::Endpoint;
 use show::Shown;
 use stopping::{Phase, Stopping};
 
+pub use settings::access as redis_access;
+
 /// Inputs that wait; while it is full, links and connections are not read.
 const INPUTS: usize = 1024;
 /// Questions of people that wait for the loop.
@@ -107,7 +109,7 @@ impl Node {
         let (proxy, reads) = settings::start_proxies(&config, origin, &routed_in)?;
         let local = RedisAddr::new(me.ip, config.redis.port());
         let reads = reads.map(|read| Reads::new(read, local, config.timing.peer_timeout));
-        let redis = redis::start(settings::redis_settings(&config, me), sender.clone());
+        let redis = redis::start(settings::redis_settings(&config, me)?, sender.clone());
         let discovery = discovery::start(settings::discovery_settings(&config, search), sender)?;
         let core = Core::new(settings::core_settings(&config, me, incarnation), clocks(origin));
         let shown = Shown::new(me, incarnation, name.clone(), &config);
@@ -115,7 +117,8 @@ impl Node {
         let first = shown.first();
         let (status, receiver) = watch::channel(Arc::new(first));
         let (asked_in, asked) = mpsc::channel(ASKED);
-        let http = http::start(config.bind, config.http_port, receiver, pulse.clone(), asked_in)?;
+        let (bind, port) = (config.bind, config.http_port);
+        let http = http::start(bind, port, receiver, pulse.clone(), asked_in, keyring.clone())?;
         if config.is_open() {
             tracing::warn!("{}", show::OPEN);
         }
@@ -322,6 +325,7 @@ impl Node {
         let status = self.shown.status(show::Sources {
             view,
             facts: &facts,
+            access: self.redis.access().problems(SystemTime::now()),
             proxy: self.proxy.counters(),
             reads: self.reads.as_ref().map(|reads| (reads.counters(), reads.is_local())),
             dns: self.discovery.last(),

@@ -10,9 +10,9 @@
 //! so it is made by a machine (`openssl rand -base64 32`), not thought up.
 
 mod keyring;
+pub mod reading;
 
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,9 +50,9 @@ pub enum SecretsError {
     /// It is a directory, a device or a pipe.
     #[error("{} is no regular file", .0.display())]
     NoFile(PathBuf),
-    /// It is longer than [`MAX_FILE_BYTES`].
-    #[error("longer than {MAX_FILE_BYTES} bytes")]
-    FileTooLong,
+    /// It is longer than this.
+    #[error("longer than {0} bytes")]
+    FileTooLong(usize),
     /// There are only empty lines and comments.
     #[error("there is no secret in it")]
     Empty,
@@ -208,29 +208,9 @@ fn derive(purpose: &[u8], text: &str) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(hash.finalize().into())
 }
 
-/// The text of a small regular file. It is read into one buffer that is wiped.
+/// The text of a small regular file.
 fn read_text(path: &Path) -> Result<Zeroizing<String>, SecretsError> {
-    let unreadable = |error: std::io::Error| SecretsError::Unreadable {
-        path: path.to_owned(),
-        why: error.to_string(),
-    };
-    // Opening a pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(SecretsError::NoFile(path.to_owned()));
-    }
-    let mut file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Zeroizing::new(vec![0; MAX_FILE_BYTES + 1]);
-    let mut len = 0;
-    while let Some(room) = bytes.get_mut(len..).filter(|room| !room.is_empty()) {
-        match file.read(room).map_err(unreadable)? {
-            0 => break,
-            count => len += count,
-        }
-    }
-    if len > MAX_FILE_BYTES {
-        return Err(SecretsError::FileTooLong);
-    }
-    bytes.truncate(len);
+    let bytes = reading::read_bytes(path, MAX_FILE_BYTES)?;
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         let before = bytes.iter().take(error.valid_up_to());
         SecretsError::BadCharacter(1 + before.filter(|byte| **byte == b'\n').count())
@@ -319,7 +299,7 @@ mod tests {
         assert!(matches!(Secrets::read(&missing), Err(SecretsError::Unreadable { .. })));
         let file = dir.join(format!("redis-hive-secret-{}", std::process::id()));
         for (bytes, wanted) in [
-            (vec![b'#'; MAX_FILE_BYTES + 1], SecretsError::FileTooLong),
+            (vec![b'#'; MAX_FILE_BYTES + 1], SecretsError::FileTooLong(MAX_FILE_BYTES)),
             (vec![b'#'; MAX_FILE_BYTES], SecretsError::Empty),
             (b"#\n\xff\xff".to_vec(), SecretsError::BadCharacter(2)),
         ] {

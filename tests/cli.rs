@@ -2,6 +2,15 @@
 
 #[path = "support/dns.rs"]
 mod dns;
+#[path = "support/files.rs"]
+mod files;
+#[path = "peer_protocol/frames.rs"]
+#[allow(dead_code)]
+mod frames;
+#[path = "cli/hostile.rs"]
+mod hostile;
+#[path = "cli/process.rs"]
+mod process;
 #[path = "cli/secret.rs"]
 mod secret;
 #[path = "support/status.rs"]
@@ -20,6 +29,7 @@ use std::time::Duration;
 use redis_hive::cli::dev::launch::BOOT_FENCE;
 use redis_hive::election::{Ask, Verdict};
 use redis_hive::http::{self, Http, Status};
+use redis_hive::secrets::{Keyring, Secrets};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -50,9 +60,9 @@ fn serve(bend: impl FnOnce(&mut Status)) -> (Http, watch::Sender<Arc<Status>>) {
     let mut status = status::follower();
     bend(&mut status);
     let (sender, seen) = watch::channel(Arc::new(status));
-    let http =
-        http::start(LOCAL, 0, seen, Arc::default(), mpsc::channel(1).0).expect("a free port");
-    (http, sender)
+    let keyring = Keyring::fixed(Secrets::default());
+    let http = http::start(LOCAL, 0, seen, Arc::default(), mpsc::channel(1).0, keyring);
+    (http.expect("a free port"), sender)
 }
 
 /// Ports nobody has at this moment.
@@ -331,7 +341,8 @@ fn answering(
 ) -> (Http, watch::Sender<Arc<Status>>, tokio::task::JoinHandle<Ask>) {
     let (keep, seen) = watch::channel(Arc::new(status::follower()));
     let (asks, mut asked) = mpsc::channel::<http::Asked>(1);
-    let http = http::start(LOCAL, 0, seen, Arc::default(), asks).expect("a free port");
+    let keyring = Keyring::fixed(Secrets::default());
+    let http = http::start(LOCAL, 0, seen, Arc::default(), asks, keyring).expect("a free port");
     let answerer = tokio::spawn(async move {
         let http::Asked { ask, told } = asked.recv().await.expect("a question");
         told.send(http::Told { verdict, text: text.to_owned() }).expect("somebody waits");

@@ -271,18 +271,40 @@ fn quorum_and_replicas_are_bounded() {
     assert_eq!(checked.warnings, [""; 0]);
 }
 
+/// It has no Redis, but watches the master's like every other hive.
 #[test]
 fn a_witness_is_told_which_flags_it_does_not_use() {
     let secret = Some(SecretString::from("x"));
     let outside = Outside { password: secret, ..Outside::default() };
     let flags = ["--peer=10.0.0.1", "--witness=yes", "--redis=127.0.0.1:6390"];
     let checked = judge_in(&outside, &flags).expect("nothing collides with no Redis");
-    assert!(checked.config.witness);
-    assert_eq!(checked.warnings.len(), 2, "{:?}", checked.warnings);
+    assert!(checked.config.witness && checked.config.redis_password.is_some());
+    assert_eq!(checked.warnings.len(), 1, "{:?}", checked.warnings);
     assert!(checked.warnings[0].starts_with("--redis is not used"), "{:?}", checked.warnings);
-    let alone = judge(&["--peer=10.0.0.1", "--witness", "--redis-username=u"]).expect("fine");
-    assert_eq!(alone.warnings.len(), 1, "no password is asked for: {:?}", alone.warnings);
     assert!(!judge(&["--peer=10.0.0.1", "--witness=false"]).expect("fine").config.witness);
+}
+
+#[test]
+fn tls_to_redis_needs_a_ca_and_whole_pairs() {
+    let with = |flags: &[&str]| errors(&[&["--peer=10.0.0.1"], flags].concat());
+    assert_eq!(with(&["--redis-tls"]), ["--redis-ca"]);
+    assert_eq!(with(&["--redis-tls", "--redis-ca=/ca", "--redis-cert=/c"]), ["--redis-key"]);
+    assert_eq!(with(&["--redis-tls", "--redis-ca=/ca", "--redis-key=/k"]), ["--redis-cert"]);
+    assert_eq!(with(&["--redis-tls=perhaps"]), ["--redis-tls"]);
+    let wrong = Outside {
+        redis_tls: vec![("--redis-ca", "there is no certificate in it".to_owned())],
+        ..Outside::default()
+    };
+    let refused = judge_in(&wrong, &["--peer=10.0.0.1", "--redis-tls", "--redis-ca=/ca"]);
+    assert_eq!(refused.expect_err("a broken file").0[0].flag, "--redis-ca");
+
+    let given = ["--peer=10.0.0.1", "--redis-tls=true", "--redis-ca=/ca", "--redis-cert=/c"];
+    let given = [&given[..], &["--redis-key=/k", "--redis-tls-server-name=redis"]].concat();
+    let tls = judge(&given).expect("fine").config.redis_tls.expect("TLS");
+    assert_eq!((tls.ca.to_str(), tls.server_name.as_deref()), (Some("/ca"), Some("redis")));
+    assert_eq!(tls.pair, Some(("/c".into(), "/k".into())));
+    let off = judge(&["--peer=10.0.0.1", "--redis-ca=/ca"]).expect("fine");
+    assert_eq!((off.config.redis_tls, off.warnings.len()), (None, 1), "{:?}", off.warnings);
 }
 
 #[test]

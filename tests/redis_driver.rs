@@ -18,7 +18,7 @@ use redis_hive::election::Input;
 use redis_hive::election::{
     Id, Master, OrderError, Passport, RedisOrder, RedisRole, RedisView, Target,
 };
-use redis_hive::redis::{BootFence, RedisSettings};
+use redis_hive::redis::{Access, BootFence, RedisSettings};
 use secrecy::SecretString;
 use support::room::{Relay, Room, Stranger, settings, soon};
 use support::servers::{self, BOOT_FLAGS, PATIENCE, Server, send, unused_address};
@@ -366,14 +366,17 @@ async fn a_wrong_password_is_told_and_the_right_one_is_used_for_replication() {
     let server = locked_server(&binary);
     for password in [None, Some("wrong-password")] {
         let password = password.map(|it| SecretString::from(it.to_owned()));
-        let mut room = Room::open(RedisSettings { password, ..settings(server.addr) });
+        let mut room = Room::open(RedisSettings {
+            access: Access::fixed(None, password),
+            ..settings(server.addr)
+        });
         room.view(RedisView::Unfit).await;
         let facts = room.facts("the reason", |it| !it.problems.is_empty()).await;
         assert!(facts.problems[0].contains("credentials"), "{facts:?}");
         assert!(!format!("{facts:?}").contains("wrong-password"));
     }
     let password = Some(SecretString::from("sesame".to_owned()));
-    let settings = RedisSettings { password, ..settings(server.addr) };
+    let settings = RedisSettings { access: Access::fixed(None, password), ..settings(server.addr) };
     assert!(!format!("{settings:?}").contains("sesame"));
     let mut room = Room::open(settings);
     let run_id = room.up("the server", |_| true).await.run_id;
@@ -396,7 +399,10 @@ async fn an_acl_user_with_few_rights_suffices_and_refusals_are_told() {
     server.ask(&rights.split(' ').collect::<Vec<_>>());
     let password = Some(SecretString::from("sesame".to_owned()));
     let username = Some("hive".to_owned());
-    let mut room = Room::open(RedisSettings { username, password, ..settings(server.addr) });
+    let mut room = Room::open(RedisSettings {
+        access: Access::fixed(username, password),
+        ..settings(server.addr)
+    });
     let run_id = room.up("the server", |_| true).await.run_id;
     let facts = room.facts("the run", |it| it.run_id == Some(run_id)).await;
     assert!(facts.changed.is_empty() && facts.warnings.iter().any(|it| it.contains("NOPERM")));

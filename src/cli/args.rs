@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::Read;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -12,10 +11,8 @@ use secrecy::SecretString;
 
 use super::dev::DevArgs;
 use crate::config::{Flags, Outside};
+use crate::redis::{Access, AccessSettings, TlsFiles, first_password};
 use crate::secrets::Secrets;
-
-/// A password file larger than this is no password file.
-const PASSWORD_MAX_BYTES: u64 = 4096;
 
 /// High availability for Redis: one small binary beside every server.
 #[derive(Parser, Debug)]
@@ -85,6 +82,9 @@ pub struct AskArgs {
     #[arg(long, env = "HIVE_HTTP", hide_env_values = true, value_name = "ADDR")]
     #[arg(default_value = "127.0.0.1:6391")]
     pub http: String,
+    /// File with the secret of the hives, as `run` takes it; or set HIVE_SECRET
+    #[arg(long, env = "HIVE_SECRET_FILE", hide_env_values = true, value_name = "FILE")]
+    pub secret_file: Option<String>,
 }
 
 /// Reads a command line and, for `run` and `check`, what is outside it.
@@ -122,7 +122,8 @@ fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
             .ok()
             .filter(|password| !password.is_empty())
             .map(SecretString::from),
-        password_file: file.map(|path| read_password(Path::new(path))),
+        password_file: file.map(|path| first_password(Path::new(path))),
+        redis_tls: tls_problems(flags),
         secret: std::env::var("HIVE_SECRET")
             .ok()
             .filter(|secret| !secret.is_empty())
@@ -135,24 +136,22 @@ fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
     }
 }
 
-/// The first line of a small file, without its line end.
-fn read_password(path: &Path) -> Result<SecretString, String> {
-    let shown = path.display();
-    let file = std::fs::File::open(path).map_err(|e| format!("cannot open {shown}: {e}"))?;
-    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
-        return Err(format!("{shown} is no regular file"));
-    }
-    let mut text = String::new();
-    file.take(PASSWORD_MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|e| format!("cannot read {shown}: {e}"))?;
-    if text.len() as u64 > PASSWORD_MAX_BYTES {
-        return Err(format!("{shown} is longer than {PASSWORD_MAX_BYTES} bytes"));
-    }
-    match text.lines().next() {
-        Some(line) if !line.is_empty() => Ok(SecretString::from(line.to_owned())),
-        _ => Err(format!("the first line of {shown} is empty")),
-    }
+/// What is wrong with the files of TLS to Redis, where it is asked for and they are named.
+fn tls_problems(flags: &Flags) -> Vec<(&'static str, String)> {
+    let path = |text: &Option<String>| {
+        text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(PathBuf::from)
+    };
+    let off = ["false", "no", "off", "0"];
+    let asked = path(&flags.redis_tls).filter(|it| !off.iter().any(|off| it.as_os_str() == *off));
+    let (Some(_), Some(ca)) = (asked, path(&flags.redis_ca)) else { return Vec::new() };
+    let files = TlsFiles {
+        ca,
+        pair: path(&flags.redis_cert).zip(path(&flags.redis_key)),
+        server_name: flags.redis_tls_server_name.as_ref().map(|name| name.trim().to_owned()),
+    };
+    let settings = AccessSettings { tls: Some(files), ..AccessSettings::default() };
+    let errors = Access::open(settings).err().unwrap_or_default();
+    errors.into_iter().map(|error| (error.flag, error.problem)).collect()
 }
 
 /// Whether files can be made in this directory: one is, and it is removed again.

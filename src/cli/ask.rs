@@ -1,11 +1,15 @@
 //! `redis-hive switchover`, `pause` and `resume`: asks a hive and tells what became of it.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use crate::http::Outcome;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::args::SwitchoverArgs;
-use super::{EXIT_FAILED, EXIT_UNAVAILABLE, complain, fetch, say};
+use crate::http::Outcome;
+use crate::secrets::Secrets;
+
+use super::args::{AskArgs, SwitchoverArgs};
+use super::{EXIT_FAILED, EXIT_UNAVAILABLE, EXIT_USAGE, complain, fetch, say};
 
 /// Asks for a planned change.
 pub(super) async fn switchover(args: SwitchoverArgs) -> anyhow::Result<ExitCode> {
@@ -13,12 +17,20 @@ pub(super) async fn switchover(args: SwitchoverArgs) -> anyhow::Result<ExitCode>
         Some(to) => format!("/switchover?to={}", to.to_canonical()),
         None => "/switchover".to_owned(),
     };
-    ask(&args.hive.http, &path).await
+    ask(args.hive, &path).await
 }
 
 /// Posts to one page; the hive's own words are printed.
-pub(super) async fn ask(addr: &str, path: &str) -> anyhow::Result<ExitCode> {
-    let fetched = match fetch::post(addr, path).await {
+pub(super) async fn ask(args: AskArgs, path: &str) -> anyhow::Result<ExitCode> {
+    let secret = match secret(args.secret_file.as_deref()) {
+        Ok(secret) => secret,
+        Err(problem) => {
+            complain(&format!("--secret-file: {problem}"));
+            return Ok(ExitCode::from(EXIT_USAGE));
+        }
+    };
+    let addr = args.http.as_str();
+    let fetched = match fetch::post(addr, path, secret.as_ref()).await {
         Ok(fetched) => fetched,
         Err(error) => {
             complain(&format!("{error}; name the hive with --http IP:PORT"));
@@ -37,4 +49,20 @@ pub(super) async fn ask(addr: &str, path: &str) -> anyhow::Result<ExitCode> {
     }
     complain(&text);
     Ok(ExitCode::from(EXIT_FAILED))
+}
+
+/// The secret that is used, from `--secret-file` or `HIVE_SECRET`; `None` where neither is given.
+fn secret(file: Option<&str>) -> Result<Option<SecretString>, String> {
+    let file = file.map(str::trim).filter(|path| !path.is_empty());
+    let text = std::env::var("HIVE_SECRET").ok().filter(|text| !text.is_empty());
+    let secrets = match (file, text.map(SecretString::from)) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err("HIVE_SECRET is set too: give the secret in one place only".to_owned());
+        }
+        (Some(file), None) => Secrets::read(Path::new(file)),
+        (None, Some(text)) => Secrets::parse(text.expose_secret()),
+    };
+    let secrets = secrets.map_err(|error| error.to_string())?;
+    Ok(secrets.first().map(|secret| secret.text().clone()))
 }

@@ -1,9 +1,12 @@
 //! Asks a hive over HTTP: one request on one connection, bounded in time and size.
 
+use std::fmt::Write;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use zeroize::Zeroizing;
 
 /// Longest time to be told something.
 const GET_DEADLINE: Duration = Duration::from_secs(3);
@@ -52,28 +55,31 @@ pub(super) struct Fetched {
 ///
 /// [`FetchError`], as a sentence that names the address.
 pub(super) async fn get(addr: &str, path: &str) -> Result<Fetched, FetchError> {
-    fetch(addr, "GET", path, GET_DEADLINE).await
+    fetch(addr, "GET", path, None, GET_DEADLINE).await
 }
 
-/// `POST path` without a body, likewise.
+/// `POST path` without a body, likewise, with the secret of the hive if it has one.
 ///
 /// # Errors
 ///
 /// [`FetchError`], as a sentence that names the address.
-pub(super) async fn post(addr: &str, path: &str) -> Result<Fetched, FetchError> {
-    fetch(addr, "POST", path, POST_DEADLINE).await
+pub(super) async fn post(
+    addr: &str,
+    path: &str,
+    secret: Option<&SecretString>,
+) -> Result<Fetched, FetchError> {
+    fetch(addr, "POST", path, secret, POST_DEADLINE).await
 }
 
 async fn fetch(
     addr: &str,
     method: &str,
     path: &str,
+    secret: Option<&SecretString>,
     deadline: Duration,
 ) -> Result<Fetched, FetchError> {
     let addr = normal(addr);
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
+    let request = head(&addr, method, path, secret);
     let answer = match tokio::time::timeout(deadline, exchange(&addr, &request)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(source)) => return Err(FetchError::Unreachable { addr, source }),
@@ -92,6 +98,22 @@ fn normal(addr: &str) -> String {
         }
         Err(_) => format!("{addr}:6391"),
     }
+}
+
+/// The request, wiped when it is dropped. There is room for all of it from the start: a text that
+/// grows leaves copies behind.
+fn head(addr: &str, method: &str, path: &str, secret: Option<&SecretString>) -> Zeroizing<String> {
+    let secret = secret.map_or("", |secret| secret.expose_secret());
+    let room = 256 + addr.len() + path.len() + secret.len();
+    let mut request = Zeroizing::new(String::with_capacity(room));
+    request.push_str(method);
+    // Writing to a String does not fail.
+    let _ = write!(request, " {path} HTTP/1.1\r\nHost: {addr}\r\n");
+    if !secret.is_empty() {
+        let _ = write!(request, "Authorization: Bearer {secret}\r\n");
+    }
+    request.push_str("Content-Length: 0\r\nConnection: close\r\n\r\n");
+    request
 }
 
 async fn exchange(addr: &str, request: &str) -> std::io::Result<Vec<u8>> {
@@ -126,6 +148,16 @@ mod tests {
         assert_eq!(normal("[fd00::1]:7"), "[fd00::1]:7");
         assert_eq!(normal("http://redis-0:6391/"), "redis-0:6391");
         assert_eq!(normal("redis-0"), "redis-0:6391");
+    }
+
+    #[test]
+    fn a_request_bears_the_secret_and_never_moves_in_memory() {
+        let secret = SecretString::from("x".repeat(1024));
+        let request = head("10.0.0.1:6391", "POST", "/pause", Some(&secret));
+        assert!(request.contains(&format!("\r\nAuthorization: Bearer {}\r\n", "x".repeat(1024))));
+        let room = 256 + "10.0.0.1:6391".len() + "/pause".len() + 1024;
+        assert_eq!(request.capacity(), room, "it has grown");
+        assert!(!head("10.0.0.1:6391", "POST", "/pause", None).contains("Authorization"));
     }
 
     #[test]

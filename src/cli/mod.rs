@@ -5,6 +5,7 @@ mod ask;
 mod check;
 pub mod dev;
 mod fetch;
+mod guard;
 mod run;
 mod status;
 
@@ -32,8 +33,9 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
+    let open = guard::close();
     match args::parse(args) {
-        Ok((cli, outside)) => dispatch(cli, &outside),
+        Ok((cli, outside)) => dispatch(cli, &outside, &open),
         Err(error) => {
             // A closed pipe is no reason to fail.
             let _ = error.print();
@@ -42,12 +44,16 @@ where
     }
 }
 
-fn dispatch(cli: Cli, outside: &Outside) -> ExitCode {
+/// `open` tells how this process could not be closed to others.
+fn dispatch(cli: Cli, outside: &Outside, open: &[String]) -> ExitCode {
+    if !matches!(cli.command, Command::Run(_)) {
+        open.iter().for_each(|warning| complain(warning));
+    }
     match cli.command {
         Command::Run(flags) => match settings(&flags, outside) {
             Ok(checked) => {
                 log_to_stderr(&checked.config);
-                checked.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                open.iter().chain(&checked.warnings).for_each(|it| tracing::warn!("{it}"));
                 block_on(run::run(checked.config))
             }
             Err(code) => code,
@@ -58,8 +64,8 @@ fn dispatch(cli: Cli, outside: &Outside) -> ExitCode {
         },
         Command::Status(args) => block_on(status::run(args)),
         Command::Switchover(args) => block_on(ask::switchover(args)),
-        Command::Pause(args) => block_on(ask::ask(&args.http, "/pause")),
-        Command::Resume(args) => block_on(ask::ask(&args.http, "/resume")),
+        Command::Pause(args) => block_on(ask::ask(args, "/pause")),
+        Command::Resume(args) => block_on(ask::ask(args, "/resume")),
         Command::Dev(args) => dev::run(&args),
     }
 }

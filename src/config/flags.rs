@@ -111,9 +111,32 @@ pub struct Flags {
     #[arg(long, env = "HIVE_REDIS_USERNAME", hide_env_values = true, value_name = "USER")]
     pub redis_username: Option<String>,
 
-    /// File with the password; or set HIVE_REDIS_PASSWORD. A password is never an argument
+    /// File with the password; or set HIVE_REDIS_PASSWORD. A password is never an argument. Of several
+    /// lines the first is used, the others where it is refused. Changes are noticed while the hive runs
     #[arg(long, env = "HIVE_REDIS_PASSWORD_FILE", hide_env_values = true, value_name = "FILE")]
     pub redis_password_file: Option<String>,
+
+    /// Talk TLS to all Redis servers: their port is their tls-port, and they replicate over it
+    #[arg(long, env = "HIVE_REDIS_TLS", hide_env_values = true, value_name = "true|false")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub redis_tls: Option<String>,
+
+    /// PEM file with the CA that signed the certificates of Redis; several while they change. This and
+    /// the next two files are read again while the hive runs
+    #[arg(long, env = "HIVE_REDIS_CA", hide_env_values = true, value_name = "FILE")]
+    pub redis_ca: Option<String>,
+
+    /// PEM file with the certificate that the hive shows to Redis
+    #[arg(long, env = "HIVE_REDIS_CERT", hide_env_values = true, value_name = "FILE")]
+    pub redis_cert: Option<String>,
+
+    /// PEM file with the key of --redis-cert
+    #[arg(long, env = "HIVE_REDIS_KEY", hide_env_values = true, value_name = "FILE")]
+    pub redis_key: Option<String>,
+
+    /// Name that the certificates of all Redis servers have [default: the address that is dialled]
+    #[arg(long, env = "HIVE_REDIS_TLS_SERVER_NAME", hide_env_values = true, value_name = "NAME")]
+    pub redis_tls_server_name: Option<String>,
 
     /// File with the secret that all hives share, one a line: the first is used, all are accepted;
     /// or set HIVE_SECRET. A secret is never an argument. Changes are noticed while the hive runs
@@ -194,7 +217,7 @@ pub struct Flags {
     #[arg(default_value = defaults::RESCUE_MAX_BYTES)]
     pub rescue_max_bytes: String,
 
-    /// Take part in elections without a Redis: no --redis* flag is used
+    /// Take part in elections without a Redis: --redis is not used, how to log in to the master's is
     #[arg(long, env = "HIVE_WITNESS", hide_env_values = true, value_name = "true|false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub witness: Option<String>,

@@ -7,6 +7,7 @@ mod advertise;
 mod flags;
 mod read;
 mod relations;
+mod tls;
 mod values;
 
 use std::collections::BTreeSet;
@@ -51,6 +52,10 @@ pub struct Config {
     pub redis_username: Option<String>,
     /// Password of Redis; never printed.
     pub redis_password: Option<SecretString>,
+    /// Where it is read again; `None`: it does not change.
+    pub redis_password_file: Option<PathBuf>,
+    /// TLS to Redis; `None`: plain text.
+    pub redis_tls: Option<RedisTls>,
     /// What peers and HTTP clients prove; empty: nothing.
     pub secrets: SecretSource,
     /// `--name`. `None`: the first service as an absolute name, else [`defaults::NAME`].
@@ -104,6 +109,17 @@ pub struct Timing {
     pub last_copy_timeout: Duration,
 }
 
+/// TLS to Redis. The files were looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisTls {
+    /// Who is trusted.
+    pub ca: PathBuf,
+    /// The hive's own certificate and its key.
+    pub pair: Option<(PathBuf, PathBuf)>,
+    /// The name in the certificates of Redis; `None`: the address that is dialled.
+    pub server_name: Option<String>,
+}
+
 /// Where diverged copies go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rescue {
@@ -131,6 +147,8 @@ pub struct Outside {
     pub password: Option<SecretString>,
     /// What reading `--redis-password-file` gave: its first line, or why it could not be read.
     pub password_file: Option<Result<SecretString, String>>,
+    /// What is wrong with the files of TLS to Redis: the flag, and the problem.
+    pub redis_tls: Vec<(&'static str, String)>,
     /// `HIVE_SECRET`
     pub secret: Option<SecretString>,
     /// What reading `--secret-file` gave.
@@ -213,6 +231,10 @@ impl Config {
                 .optional("--redis-username", flags.redis_username.as_ref())
                 .map(str::to_owned),
             redis_password: values::password(&mut read, outside),
+            redis_password_file: read
+                .optional("--redis-password-file", flags.redis_password_file.as_ref())
+                .map(PathBuf::from),
+            redis_tls: tls::redis_tls(&mut read, flags, outside),
             secrets: values::secrets(&mut read, flags, outside),
             name: values::name(&mut read, flags),
             timing,
@@ -241,7 +263,7 @@ impl Config {
                 .optional("--dns-server", flags.dns_server.as_ref())
                 .and_then(|text| read.socket("--dns-server", text, Some(53))),
         };
-        relations::judge(&mut read, &config, outside);
+        relations::judge(&mut read, &config);
         let Reader { errors, warnings, .. } = read;
         if errors.is_empty() { Ok(Checked { config, warnings }) } else { Err(ConfigErrors(errors)) }
     }

@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::Config;
 use super::flags::defaults;
 use super::read::{Reader, show_duration};
-use super::{Config, Outside};
 
 /// Redis answers `-BUSY` only after this (`busy-reply-threshold`), and a busy Redis is alive.
 const BUSY_REPLY_DEFAULT: Duration = Duration::from_secs(5);
 
 /// Notes every pair of flags that cannot be together.
-pub(super) fn judge(read: &mut Reader<'_>, config: &Config, outside: &Outside) {
+pub(super) fn judge(read: &mut Reader<'_>, config: &Config) {
     let t = &config.timing;
     let show = show_duration;
     if t.heartbeat * 2 > t.peer_timeout {
@@ -62,8 +62,9 @@ pub(super) fn judge(read: &mut Reader<'_>, config: &Config, outside: &Outside) {
         read.error("--service", "give at least one --service NAME or --peer IP[:PORT]");
     }
     if config.witness {
-        witness(read, config, outside);
-    } else if config.redis_username.is_some()
+        witness(read, config);
+    }
+    if config.redis_username.is_some()
         && config.redis_password.is_none()
         && !read.errors.iter().any(|e| e.flag == "--redis-password-file")
     {
@@ -75,16 +76,11 @@ pub(super) fn judge(read: &mut Reader<'_>, config: &Config, outside: &Outside) {
     ports(read, config);
 }
 
-/// What is about a Redis means nothing where there is none.
-fn witness(read: &mut Reader<'_>, config: &Config, outside: &Outside) {
+/// What is about the own Redis means nothing where there is none. How to log in does: a witness keeps a
+/// connection to the master like every other hive.
+fn witness(read: &mut Reader<'_>, config: &Config) {
     let redis = defaults::REDIS.parse().is_ok_and(|usual: SocketAddr| usual != config.redis);
-    let given = [
-        (redis, "--redis"),
-        (config.redis_username.is_some(), "--redis-username"),
-        (outside.password_file.is_some(), "--redis-password-file"),
-        (outside.password.is_some(), "HIVE_REDIS_PASSWORD"),
-        (config.rescue.is_some(), "--rescue-dir"),
-    ];
+    let given = [(redis, "--redis"), (config.rescue.is_some(), "--rescue-dir")];
     for (_, name) in given.into_iter().filter(|(given, _)| *given) {
         read.warnings.push(format!("{name} is not used: a --witness has no Redis"));
     }

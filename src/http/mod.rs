@@ -6,10 +6,9 @@
 mod asks;
 mod listen;
 pub mod ready;
+mod serve;
 pub mod status;
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,27 +18,20 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::secrets::Keyring;
+use asks::Door;
+use serve::Visit;
 
 pub use asks::{Asked, Outcome, Told};
 pub use status::Status;
 
 /// The control loop must have beaten within this time.
 const PULSE_MAX: Duration = Duration::from_secs(5);
-/// A request's head must come within this time, and the next request too.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Nobody keeps a connection longer: also bounds those who do not read their answer.
-const CONNECTION_MAX: Duration = Duration::from_secs(60);
-/// With more connections the oldest is closed: a flood of silent ones must not keep probes out.
-const CONNECTIONS_MAX: usize = 256;
-const HEAD_MAX_BYTES: usize = 16 * 1024;
-const HEADERS_MAX: usize = 64;
 
 type Answer = Response<Full<Bytes>>;
 
@@ -93,7 +85,8 @@ pub struct Http {
 /// Begins to serve. Needs a tokio runtime.
 ///
 /// `bind` `::` means IPv4 too, and IPv4 alone where there is no IPv6. `status` is what `/status`
-/// prints; `pulse` is beaten by the control loop; `asks` takes what people ask for.
+/// prints; `pulse` is beaten by the control loop; `asks` takes what people ask for, who must know a
+/// secret of `keyring`, if there is one.
 ///
 /// # Errors
 ///
@@ -104,13 +97,15 @@ pub fn start(
     status: watch::Receiver<Arc<Status>>,
     pulse: Arc<Pulse>,
     asks: mpsc::Sender<Asked>,
+    keyring: Keyring,
 ) -> Result<Http, HttpError> {
     let opened = listen::listen(bind, port).and_then(|listener| {
         let addr = listener.local_addr()?;
         Ok((TcpListener::from_std(listener)?, addr))
     });
     let (listener, addr) = opened.map_err(|source| HttpError { port, source })?;
-    let task = tokio::spawn(accept(listener, Site { status, pulse, asks }));
+    let site = Site { status, pulse, door: Door::new(asks, keyring) };
+    let task = tokio::spawn(serve::accept(listener, site));
     Ok(Http { addr, _task: AbortOnDropHandle::new(task) })
 }
 
@@ -119,60 +114,17 @@ pub fn start(
 struct Site {
     status: watch::Receiver<Arc<Status>>,
     pulse: Arc<Pulse>,
-    asks: mpsc::Sender<Asked>,
-}
-
-async fn accept(listener: TcpListener, site: Site) {
-    let mut connections = JoinSet::new();
-    let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of file descriptors, or the client has gone already: neither lasts.
-                tracing::debug!("HTTP: accept: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        while connections.try_join_next().is_some() {}
-        by_age.retain(|connection| !connection.is_finished());
-        if by_age.len() >= CONNECTIONS_MAX
-            && let Some(oldest) = by_age.pop_front()
-        {
-            oldest.abort();
-        }
-        by_age.push_back(connections.spawn(serve(stream, site.clone())));
-    }
-}
-
-/// One connection, to its end.
-async fn serve(stream: TcpStream, site: Site) {
-    let local = stream.local_addr().ok();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let site = site.clone();
-        async move { Ok::<Answer, Infallible>(site.answer(local, request).await) }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_MAX_BYTES)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(CONNECTION_MAX, connection).await {
-        Ok(Ok(())) | Err(_) => {}
-        Ok(Err(error)) => tracing::debug!("HTTP: a connection ended early: {error}"),
-    }
+    door: Door,
 }
 
 impl Site {
-    async fn answer(&self, local: Option<SocketAddr>, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, visit: &Visit, request: Request<Incoming>) -> Answer {
         let (method, path) = (request.method(), request.uri().path());
         if asks::is_ask(path) {
             if method != Method::POST {
                 return not_allowed("POST");
             }
-            return asks::answer(&self.asks, local, request).await;
+            return self.door.answer(visit, request).await;
         }
         if !["/livez", "/readyz", "/readyz/read", "/status"].contains(&path) {
             return text(StatusCode::NOT_FOUND, "there is no such page\n");

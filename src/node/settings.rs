@@ -12,7 +12,7 @@ use crate::discovery::{self, DiscoverySettings, Search};
 use crate::election::{Incarnation, NodeId, RedisAddr, Settings};
 use crate::peer::PeerSettings;
 use crate::proxy::{self, Proxy, ProxyError, ProxySettings};
-use crate::redis::{RedisSettings, Rescue};
+use crate::redis::{Access, AccessSettings, Password, RedisSettings, Rescue, TlsFiles};
 use crate::secrets::Keyring;
 
 /// Threads of the read endpoint: those at a master elsewhere are with the threads of the write
@@ -137,12 +137,11 @@ fn listening(
 }
 
 /// How the Redis servers are reached.
-pub(super) fn redis_settings(config: &Config, me: NodeId) -> RedisSettings {
+pub(super) fn redis_settings(config: &Config, me: NodeId) -> anyhow::Result<RedisSettings> {
     let redis = RedisAddr::new(config.redis.ip(), config.redis.port());
-    RedisSettings {
+    Ok(RedisSettings {
         local: (!config.witness).then(|| redis.into()),
-        username: config.redis_username.clone(),
-        password: config.redis_password.clone(),
+        access: access(config)?,
         redis_timeout: config.timing.redis_timeout,
         election_timeout: config.timing.election_timeout,
         heartbeat: config.timing.heartbeat,
@@ -151,7 +150,31 @@ pub(super) fn redis_settings(config: &Config, me: NodeId) -> RedisSettings {
             .rescue
             .as_ref()
             .map(|rescue| Rescue { dir: rescue.dir.clone(), max_bytes: rescue.max_bytes }),
-    }
+    })
+}
+
+/// How Redis servers are logged in to.
+///
+/// # Errors
+///
+/// A file that was fine when the flags were read and is not any more.
+pub fn access(config: &Config) -> anyhow::Result<Access> {
+    let password = match (&config.redis_password_file, &config.redis_password) {
+        (Some(file), _) => Password::File(file.clone()),
+        (None, Some(password)) => Password::Given(password.clone()),
+        (None, None) => Password::None,
+    };
+    let tls = config.redis_tls.as_ref().map(|tls| TlsFiles {
+        ca: tls.ca.clone(),
+        pair: tls.pair.clone(),
+        server_name: tls.server_name.clone(),
+    });
+    let settings = AccessSettings { username: config.redis_username.clone(), password, tls };
+    Access::open(settings).map_err(|errors| {
+        let errors: Vec<String> =
+            errors.iter().map(|error| format!("{}: {}", error.flag, error.problem)).collect();
+        anyhow::anyhow!(errors.join("; "))
+    })
 }
 
 /// What the core decides with.

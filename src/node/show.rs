@@ -40,6 +40,8 @@ pub(super) struct Shown {
 pub(super) struct Sources<'a> {
     pub view: View,
     pub facts: &'a Facts,
+    /// What is wrong with passwords and certificates of Redis.
+    pub access: Vec<String>,
     pub proxy: Counters,
     /// Of the read endpoint, and whether new clients go to the local Redis.
     pub reads: Option<(Counters, bool)>,
@@ -246,6 +248,7 @@ fn problems(
     if !view.witness {
         local_problems(from, redis, &mut problems);
     }
+    problems.extend(from.access.iter().cloned());
     for peer in view.peers.iter().filter(|peer| !peer.reachable) {
         if peer.silent_for.as_millis() as u64 > QUIET_MS {
             let seconds = peer.silent_for.as_secs();

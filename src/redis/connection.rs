@@ -5,21 +5,21 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 use secrecy::{ExposeSecret, SecretString};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::access::{Access, Credentials, Who};
+use super::stream::{Guarded, Stream};
+use super::tls::refusal;
 use crate::election::RedisAddr;
 
 /// Longest time a TCP connect may take before the address counts as silent.
@@ -61,19 +61,41 @@ impl fmt::Display for Endpoint {
 #[derive(Clone, Debug)]
 pub(super) struct Dialer {
     pub endpoint: Endpoint,
-    pub username: Option<String>,
-    pub password: Option<SecretString>,
+    pub access: Access,
+    /// Of whom it is told what the server shows and takes; `None`: of nobody.
+    pub who: Option<Who>,
     /// For `CLIENT SETNAME`.
     pub client_name: String,
 }
 
 /// How a dial failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DialError {
     /// Nothing listens there.
     Refused,
     /// No answer, no way there, or the name does not resolve.
     Unreachable,
+    /// The connection ended during the handshake of TLS.
+    Broken,
+    /// TLS did not come about, and why.
+    Untrusted(String),
+}
+
+/// Opens a connection to the local Redis, for who looks at it without a driver.
+///
+/// # Errors
+///
+/// What the socket says, or why TLS did not come about, which [`refusal`] puts into words.
+pub async fn dial(access: &Access, addr: SocketAddr) -> io::Result<Stream> {
+    let socket = TcpStream::connect(addr).await?;
+    let with = access.newest();
+    let Some(tls) = &with.tls else { return Ok(Box::new(socket)) };
+    let endpoint = Endpoint { host: addr.ip().to_string(), port: addr.port() };
+    let (stream, shown) = tls.wrap(&endpoint.host, socket).await?;
+    if let Some(validity) = shown {
+        access.shown(Who::Local, &endpoint, validity);
+    }
+    Ok(Box::new(stream))
 }
 
 /// What came back on a question.
@@ -87,6 +109,8 @@ pub(super) enum Answer {
     Busy,
     /// The credentials or their rights do not suffice (`NOAUTH`, `WRONGPASS`, `NOPERM`).
     Denied(String),
+    /// TLS was refused, by this hive or by Redis, and why.
+    Untrusted(String),
     /// Any other error, as Redis words it.
     Error(String),
     /// Not what a Redis answers.
@@ -100,16 +124,50 @@ pub(super) struct Link {
     connection: MultiplexedConnection,
     budget: Arc<AtomicUsize>,
     end: CancellationToken,
+    /// What was shown to Redis, and which of the passwords it took.
+    used: Mutex<(Arc<Credentials>, Option<usize>)>,
+    /// Something was answered: what ends it from now on is no refusal.
+    answered: AtomicBool,
+    failure: Arc<OnceLock<String>>,
 }
 
 impl Dialer {
-    /// Opens a connection; nothing is said on it yet.
-    pub async fn connect(&self) -> Result<Arc<Link>, DialError> {
-        Link::new(self.socket().await?).await.map_err(|_| DialError::Unreachable)
+    /// Opens a connection; nothing is said on it yet. The handshake of TLS has no deadline, as a
+    /// question on the connection has none.
+    pub async fn connect(&self, with: &Arc<Credentials>) -> Result<Arc<Link>, DialError> {
+        let stream = self.stream(with).await?;
+        Link::new(stream, with.clone()).await.map_err(|_| DialError::Unreachable)
+    }
+
+    /// Opens a connection and logs in.
+    pub async fn enter(&self) -> Option<Arc<Link>> {
+        for with in self.access.choices() {
+            if let Ok(link) = self.connect(&with).await
+                && self.log_in(&link).await.is_none()
+            {
+                return Some(link);
+            }
+        }
+        None
+    }
+
+    /// Opens the bytes of a connection.
+    pub async fn stream(&self, with: &Credentials) -> Result<Stream, DialError> {
+        let socket = self.socket().await?;
+        let Some(tls) = &with.tls else { return Ok(Box::new(socket)) };
+        let wrapped = tls.wrap(&self.endpoint.host, socket).await;
+        let (stream, shown) = wrapped.map_err(|error| match refusal(&error) {
+            Some(refusal) => DialError::Untrusted(refusal.to_string()),
+            None => DialError::Broken,
+        })?;
+        if let (Some(who), Some(validity)) = (self.who, shown) {
+            self.access.shown(who, &self.endpoint, validity);
+        }
+        Ok(Box::new(stream))
     }
 
     /// Opens the socket of a connection.
-    pub async fn socket(&self) -> Result<TcpStream, DialError> {
+    async fn socket(&self) -> Result<TcpStream, DialError> {
         let stream = timeout(CONNECT_TIMEOUT, self.tcp()).await;
         let stream = stream.unwrap_or(Err(DialError::Unreachable))?;
         // These only fail on a socket that is dead already, which the first read will tell.
@@ -150,32 +208,24 @@ impl Dialer {
 
     /// `AUTH` and `CLIENT SETNAME`; `None` when the way is free.
     pub async fn log_in(&self, link: &Link) -> Option<Answer> {
-        if let Some(password) = &self.password {
-            let mut auth = redis::cmd("AUTH");
-            if let Some(username) = &self.username {
-                auth.arg(username);
-            }
-            auth.arg(password.expose_secret());
-            match link.ask(&auth).await {
-                Answer::Text(_) => {}
-                Answer::Error(text) | Answer::Denied(text) => return Some(Answer::Denied(text)),
-                other => return Some(other),
-            }
+        let with = link.used().0;
+        if let Some(refusal) = link.authenticate(&with).await {
+            return Some(refusal);
         }
         // Only a name for people: a Redis that is busy or forbids it is no worse for it.
         let name = redis::cmd("CLIENT").arg("SETNAME").arg(&self.client_name).clone();
         match link.ask(&name).await {
-            Answer::Broken => Some(Answer::Broken),
-            Answer::Foreign => Some(Answer::Foreign),
+            end @ (Answer::Broken | Answer::Foreign | Answer::Untrusted(_)) => Some(end),
             _ => None,
         }
     }
 }
 
 impl Link {
-    async fn new(stream: TcpStream) -> redis::RedisResult<Arc<Link>> {
+    async fn new(stream: Stream, with: Arc<Credentials>) -> redis::RedisResult<Arc<Link>> {
         let budget = Arc::new(AtomicUsize::new(ANSWER_MAX));
-        let stream = Guarded { stream, budget: budget.clone() };
+        let failure = Arc::default();
+        let stream = Guarded { stream, budget: budget.clone(), failure: Arc::clone(&failure) };
         // Nothing is sent by the crate itself: logging in is a question like every other one.
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
@@ -187,7 +237,44 @@ impl Link {
             ended.run_until_cancelled(driver).await;
             ended.cancel();
         });
-        Ok(Arc::new(Link { connection, budget, end }))
+        let (used, answered) = (Mutex::new((with, None)), AtomicBool::new(false));
+        Ok(Arc::new(Link { connection, budget, end, used, answered, failure }))
+    }
+
+    /// What was shown to Redis, and the password it took.
+    pub fn used(&self) -> (Arc<Credentials>, Option<SecretString>) {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let password = used.1.and_then(|line| used.0.passwords.get(line).cloned());
+        (used.0.clone(), password)
+    }
+
+    /// `AUTH`, with one password after the other; `None` when one was taken or none is needed. Where
+    /// all are refused the connection stays what it was.
+    pub async fn authenticate(&self, with: &Arc<Credentials>) -> Option<Answer> {
+        let mut refused = None;
+        for (line, password) in with.passwords.iter().enumerate() {
+            let mut auth = redis::cmd("AUTH");
+            auth.arg(with.username.as_deref()).arg(password.expose_secret());
+            match self.ask(&auth).await {
+                Answer::Text(_) => {
+                    self.adopt(with, Some(line));
+                    return None;
+                }
+                Answer::Error(text) | Answer::Denied(text) => {
+                    refused.get_or_insert(Answer::Denied(text));
+                }
+                other => return Some(other),
+            }
+        }
+        if refused.is_none() {
+            self.adopt(with, None);
+        }
+        refused
+    }
+
+    fn adopt(&self, with: &Arc<Credentials>, line: Option<usize>) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        *used = (with.clone(), line);
     }
 
     /// Sends one command and waits for its answer, without a deadline. Commands are sent in the
@@ -197,9 +284,18 @@ impl Link {
         let mut connection = self.connection.clone();
         // When the connection ends, its driver is dropped, and with it every answer still awaited.
         match connection.send_packed_command(command).await {
-            Ok(value) => read(value),
+            Ok(value) => {
+                self.answered.store(true, Ordering::Relaxed);
+                read(value)
+            }
             Err(error) if error.kind() == redis::ErrorKind::Parse => Answer::Foreign,
-            Err(_) => Answer::Broken,
+            // With TLS 1.3 a server refuses a certificate only after the handshake.
+            Err(_) => match self.failure.get() {
+                Some(reason) if !self.answered.load(Ordering::Relaxed) => {
+                    Answer::Untrusted(reason.clone())
+                }
+                _ => Answer::Broken,
+            },
         }
     }
 
@@ -261,48 +357,5 @@ fn read(value: Value) -> Answer {
             }
         }
         _ => Answer::Foreign,
-    }
-}
-
-/// The socket with a cap on what one answer may bring.
-struct Guarded {
-    stream: TcpStream,
-    budget: Arc<AtomicUsize>,
-}
-
-impl AsyncRead for Guarded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let read = buf.filled().len().saturating_sub(before);
-        let left = self.budget.load(Ordering::Relaxed);
-        if read > left {
-            let reason = "the answer is longer than any of a Redis";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
-        }
-        self.budget.store(left - read, Ordering::Relaxed);
-        result
-    }
-}
-
-impl AsyncWrite for Guarded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -15,6 +15,7 @@ use super::board::Board;
 use super::connection::{Answer, Dialer, Link};
 use super::contact::{BoxFuture, Contact, ask, contact, view_of};
 use super::info::Info;
+use super::renew::Renewal;
 use super::rescue::Saving;
 use super::resync::Resync;
 use super::settings::{Crowd, MISCONF};
@@ -87,6 +88,8 @@ pub(super) struct Keeper {
     /// The run whose id was read on `link`.
     pub run: Option<RunId>,
     pub job: Option<Job>,
+    /// Passwords and certificates that are new.
+    pub renewal: Renewal,
     /// What its run has not taken yet.
     pub min_replicas: Option<MinReplicas>,
     /// Where copies are saved.
@@ -130,6 +133,7 @@ impl Keeper {
             link: None,
             run: None,
             job: None,
+            renewal: Renewal::default(),
             min_replicas: None,
             shelf: None,
             saving: None,
@@ -188,6 +192,7 @@ impl Keeper {
                 self.problem(Some(format!("There is no way to {}.", self.dialer.endpoint)));
                 self.heartbeat
             }
+            Some(Contact::Failed(answer)) => self.judge(answer, asked).await,
             Some(Contact::Answered(link, answer)) => {
                 if !self.link.as_ref().is_some_and(|old| Arc::ptr_eq(old, &link)) {
                     self.run = None;
@@ -232,7 +237,9 @@ impl Keeper {
                 Attended::Done((true, found)) => return Some(found),
                 Attended::Done((
                     false,
-                    Contact::Unreachable | Contact::Answered(_, Answer::Broken),
+                    Contact::Unreachable
+                    | Contact::Failed(Answer::Broken)
+                    | Contact::Answered(_, Answer::Broken),
                 )) => {
                     // The silent connection stands; the next spare one is tried a heartbeat later.
                     spare = None;
@@ -301,6 +308,7 @@ impl Keeper {
             at: Instant::now().into_std(),
         });
         self.board.crowd(crowd, matches!(self.charge, Charge::Local(_)));
+        self.note_access();
         let Charge::Local(local) = &mut self.charge else { return true };
         if self.met == Some(run) {
             self.board.count(info.changes);
@@ -308,12 +316,14 @@ impl Keeper {
         }
         local.stale = Stale::Refused;
         let (Some(link), timeout) = (self.link.clone(), local.redis_timeout) else { return false };
-        let (dialer, info) = (self.dialer.clone(), info.clone());
+        let (access, info) = (self.dialer.access.clone(), info.clone());
+        let (masterauth, _) = access.replication();
         let look =
-            async move { super::settings::first_contact(&link, &dialer, &info, timeout).await };
+            async move { super::settings::first_contact(&link, &access, &info, timeout).await };
         match self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(look)).await {
             Attended::Done(Some(facts)) => {
                 self.met = Some(run);
+                self.renewal.masterauth = masterauth;
                 self.board.meet(facts);
             }
             // It became busy or silent in the middle: its settings are looked at next time.

@@ -3,8 +3,10 @@
 //! Everything that is seen comes out as an [`Input`]; everything that is to be done goes in through
 //! [`Redis`], whose methods never wait.
 
+mod access;
 mod attend;
 mod board;
+mod certificate;
 mod connection;
 mod contact;
 mod copy;
@@ -14,11 +16,14 @@ mod keeper;
 mod mend;
 mod orders;
 mod remote;
+mod renew;
 mod rescue;
 mod resync;
 mod settings;
 mod shelf;
+mod stream;
 mod tended;
+mod tls;
 mod wire;
 mod wishes;
 
@@ -26,17 +31,20 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use connection::Endpoint;
+pub use access::{Access, AccessSettings, Password, TlsFiles, first_password};
+pub use connection::{Endpoint, dial};
 pub use info::{Attached, Clients, Info, InfoError, OLDEST};
 pub use settings::{BootFence, Crowd, Facts};
+pub use stream::{Both, Stream};
+pub use tls::{AccessError, Refusal, refusal};
 
 use crate::election::{Input, Master, NodeId, OrderError, RedisAddr, RedisOrder, RunId, Target};
+use access::Who;
 use board::Board;
 use connection::Dialer;
 use keeper::{ANSWER_TIMEOUT, Charge, Command, Job, Keeper, Local, Stale};
@@ -54,10 +62,8 @@ const CLIENT_NAME: &str = "redis-hive-";
 pub struct RedisSettings {
     /// The local Redis; a witness has none: there is no `Input::Redis` then.
     pub local: Option<Endpoint>,
-    /// The ACL user; also set as `masteruser`.
-    pub username: Option<String>,
-    /// The password, towards every Redis of the hive; also set as `masterauth`.
-    pub password: Option<SecretString>,
+    /// How every Redis of the hive is logged in to, and whether over TLS.
+    pub access: Access,
     /// `--redis-timeout`; compared with the server's `busy-reply-threshold`.
     pub redis_timeout: Duration,
     /// `--election-timeout`: the deadline of a probe.
@@ -101,6 +107,7 @@ struct Watched {
 
 /// Starts to keep a connection to the local Redis. Must be called within a tokio runtime.
 pub fn start(settings: RedisSettings, inputs: mpsc::Sender<Input>) -> Redis {
+    settings.access.start(settings.local.is_some());
     let (board, facts) = Board::new();
     let end = CancellationToken::new();
     let shelf = settings.rescue.clone().map(|rescue| Shelf::new(rescue, &settings.node_name));
@@ -113,7 +120,7 @@ pub fn start(settings: RedisSettings, inputs: mpsc::Sender<Input>) -> Redis {
             redis_timeout: settings.redis_timeout,
             stale: Stale::Refused,
         }));
-        let dialer = dialer(&settings, endpoint, "");
+        let dialer = dialer(&settings, endpoint, Some(Who::Local), "");
         let (board, inputs) = (board.clone(), inputs.clone());
         let mut keeper = Keeper::new(dialer, settings.heartbeat, charge, board, inputs, commands);
         keeper.shelf.clone_from(&shelf);
@@ -138,11 +145,11 @@ pub fn start(settings: RedisSettings, inputs: mpsc::Sender<Input>) -> Redis {
     }
 }
 
-fn dialer(settings: &RedisSettings, endpoint: Endpoint, purpose: &str) -> Dialer {
+fn dialer(settings: &RedisSettings, endpoint: Endpoint, who: Option<Who>, purpose: &str) -> Dialer {
     Dialer {
         endpoint,
-        username: settings.username.clone(),
-        password: settings.password.clone(),
+        access: settings.access.clone(),
+        who,
         client_name: format!("{CLIENT_NAME}{purpose}{}", settings.node_name),
     }
 }
@@ -187,7 +194,7 @@ impl Redis {
     pub fn ask_tended(&self, addr: RedisAddr, node: NodeId) {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         if watched.as_ref().is_some_and(|watched| watched.addr == addr) {
-            self.tending.begin(dialer(&self.settings, addr.into(), "tended-"), addr, node);
+            self.tending.begin(dialer(&self.settings, addr.into(), None, "tended-"), addr, node);
         }
     }
 
@@ -197,13 +204,15 @@ impl Redis {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(addr) = master.map(|master| master.addr) else {
             *watched = None;
+            self.settings.access.watching(false);
             return;
         };
         if watched.as_ref().is_some_and(|watched| watched.addr == addr) {
             return;
         }
+        self.settings.access.watching(true);
         let (commands, receiver) = mpsc::unbounded_channel();
-        let dialer = dialer(&self.settings, addr.into(), "watch-");
+        let dialer = dialer(&self.settings, addr.into(), Some(Who::Watched), "watch-");
         let mut keeper = Keeper::new(
             dialer,
             // Its end is seen at once anyway; asking half as often halves what it costs when idle.
@@ -248,13 +257,18 @@ impl Redis {
         {
             return;
         }
-        self.probes.begin(dialer(&self.settings, addr.into(), "probe-"), addr);
+        self.probes.begin(dialer(&self.settings, addr.into(), None, "probe-"), addr);
     }
 
     /// Lets the present run of the local Redis serve data while its link is down; asked for when its
     /// copy was current for the first time. Asking again does nothing.
     pub fn serve_stale(&self) {
         self.command(Target::Own, Command::ServeStale);
+    }
+
+    /// How Redis servers are logged in to.
+    pub fn access(&self) -> &Access {
+        &self.settings.access
     }
 
     /// What is known of the local Redis beside its passport.

@@ -105,7 +105,7 @@ impl Keeper {
         match answer {
             Answer::Text(_) => {}
             Answer::Busy => return self.repeat(job),
-            Answer::Broken => return self.redial(job).await,
+            Answer::Broken | Answer::Untrusted(_) => return self.redial(job).await,
             Answer::Error(text) | Answer::Denied(text) => {
                 self.end(job, Err(OrderError::Refused(text))).await;
                 return Step::Again(Duration::ZERO);
@@ -254,10 +254,7 @@ async fn begin_backlog(dialer: Dialer, link: Arc<Link>) {
     if has_backlog(&link).await != Some(false) {
         return;
     }
-    let Ok(copier) = dialer.connect().await else { return };
-    if dialer.log_in(&copier).await.is_some() {
-        return;
-    }
+    let Some(copier) = dialer.enter().await else { return };
     // With `capa eof` no file is written: the copy would go straight to the socket.
     copier.ask(redis::cmd("REPLCONF").arg("capa").arg("eof").arg("capa").arg("psync2")).await;
     let psync = redis::cmd("PSYNC").arg("?").arg(-1).clone();

@@ -4,8 +4,10 @@
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
-use super::connection::{Answer, Dialer, Link, short};
+use super::access::Access;
+use super::connection::{Answer, Link, short};
 use super::info::{Clients, Info};
 use crate::election::{RedisRole, RunId, Version};
 
@@ -20,6 +22,9 @@ const LIVE: [(&str, &str); 5] = [
     ("repl-backlog-ttl", "0"),
     ("rdb-del-sync-files", "yes"),
 ];
+
+/// Whether replicas dial their master over TLS.
+const TLS_REPLICATION: &str = "tls-replication";
 
 /// `replica-serve-stale-data`, which is `no` at the start and `yes` once the copy was current.
 pub(super) const STALE: &str = "replica-serve-stale-data";
@@ -91,7 +96,7 @@ pub enum BootFence {
 /// `None` when the connection broke or Redis became busy: nothing is known then, ask again.
 pub(super) async fn first_contact(
     link: &Link,
-    dialer: &Dialer,
+    access: &Access,
     info: &Info,
     redis_timeout: Duration,
 ) -> Option<Facts> {
@@ -124,10 +129,17 @@ pub(super) async fn first_contact(
     if info.passport.version < NO_STALE_PING {
         correct(link, &mut facts, STALE, "yes").await?;
     }
-    if let Some(password) = &dialer.password {
-        let user = dialer.username.as_deref().unwrap_or_default();
+    if access.uses_tls() {
+        correct(link, &mut facts, TLS_REPLICATION, "yes").await?;
+    }
+    if let (_, Some(password)) = access.replication() {
+        let user = access.username().unwrap_or_default();
         correct(link, &mut facts, "masteruser", user).await?;
-        correct_secret(link, &mut facts, password).await?;
+        match set_masterauth(link, &password).await? {
+            Ok(true) => facts.changed.push(MASTERAUTH_SET.to_owned()),
+            Ok(false) => {}
+            Err(text) => facts.warnings.push(text),
+        }
     }
     look_at_persistence(link, &mut facts).await?;
     look_at_stale_data(link, &mut facts, info).await?;
@@ -158,7 +170,7 @@ async fn get(link: &Link, name: &str) -> Option<Setting> {
         }
         Answer::List(_) | Answer::Text(_) => Some(Setting::Unknown),
         Answer::Error(text) | Answer::Denied(text) => Some(Setting::Refused(text)),
-        Answer::Busy | Answer::Broken | Answer::Foreign => None,
+        Answer::Busy | Answer::Broken | Answer::Foreign | Answer::Untrusted(_) => None,
     }
 }
 
@@ -177,7 +189,11 @@ pub(super) async fn set(link: &Link, name: &str, value: &str) -> Option<Result<(
     match link.ask(&command).await {
         Answer::Text(_) => Some(Ok(())),
         Answer::Error(text) | Answer::Denied(text) => Some(Err(text)),
-        Answer::List(_) | Answer::Busy | Answer::Broken | Answer::Foreign => None,
+        Answer::List(_)
+        | Answer::Busy
+        | Answer::Broken
+        | Answer::Foreign
+        | Answer::Untrusted(_) => None,
     }
 }
 
@@ -194,7 +210,7 @@ async fn correct(link: &Link, facts: &mut Facts, name: &str, value: &str) -> Opt
             return Some(());
         }
     };
-    if LIVE.iter().any(|(live, _)| *live == name) {
+    if name == TLS_REPLICATION || LIVE.iter().any(|(live, _)| *live == name) {
         facts.missing_flags.push(format!("--{name} {value}"));
     }
     match set(link, name, value).await? {
@@ -206,22 +222,26 @@ async fn correct(link: &Link, facts: &mut Facts, name: &str, value: &str) -> Opt
     Some(())
 }
 
-/// Like [`correct`] for the password, which is never told, neither the old nor the new one.
-async fn correct_secret(link: &Link, facts: &mut Facts, password: &SecretString) -> Option<()> {
+/// What is told of a password: neither the old nor the new one.
+pub(super) const MASTERAUTH_SET: &str = "masterauth: set";
+
+/// Sets `masterauth` where it is another one: whether it was, or why Redis did not take it. `None`
+/// when no answer came.
+pub(super) async fn set_masterauth(
+    link: &Link,
+    password: &SecretString,
+) -> Option<Result<bool, String>> {
     let name = "masterauth";
-    match get(link, name).await? {
-        Setting::Is(old) if old == password.expose_secret() => return Some(()),
-        _ => {}
+    if let Setting::Is(old) = get(link, name).await?
+        && Zeroizing::new(old).as_str() == password.expose_secret()
+    {
+        return Some(Ok(false));
     }
-    match set(link, name, password.expose_secret()).await? {
-        Ok(()) => facts.changed.push(format!("{name}: set")),
-        // The text of an error could quote the arguments.
-        Err(_) => facts.warnings.push(
-            "Redis refused CONFIG SET masterauth: it cannot replicate from a master with a password."
-                .to_owned(),
-        ),
-    }
-    Some(())
+    let set = set(link, name, password.expose_secret()).await?;
+    // The text of an error could quote the arguments.
+    let refused = "Redis refused CONFIG SET masterauth: it cannot replicate from a master with a \
+                   password.";
+    Some(set.map(|()| true).map_err(|_| refused.to_owned()))
 }
 
 /// Persistence is the operator's choice and is never touched: it is told where it is on.

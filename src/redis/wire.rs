@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
-use super::connection::{Dialer, short};
+use super::access::Credentials;
+use super::connection::{DialError, Dialer, short};
+use super::stream::Stream;
 
 /// The most that is read at once.
 const PIECE: usize = 64 << 10;
@@ -34,7 +36,7 @@ impl From<io::Error> for WireError {
 }
 
 pub(super) struct Wire {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
     patience: Duration,
 }
 
@@ -42,15 +44,31 @@ impl Wire {
     /// Dials, logs in and names the connection. Nothing on it may take longer than `patience`
     /// without a byte.
     pub async fn open(dialer: &Dialer, patience: Duration) -> Result<Wire, WireError> {
-        let socket = dialer.socket().await;
-        let socket = socket.map_err(|_| WireError::Broken("it cannot be reached".to_owned()))?;
-        let mut wire = Wire { stream: BufReader::with_capacity(PIECE, socket), patience };
-        if let Some(password) = &dialer.password {
-            let mut words = vec!["AUTH"];
-            words.extend(dialer.username.as_deref());
-            words.push(password.expose_secret());
-            wire.ask(&words).await?;
+        let mut first = None;
+        for with in dialer.access.choices() {
+            match Wire::open_with(dialer, &with, patience).await {
+                Err(refused @ (WireError::Refused(_) | WireError::Broken(_))) => {
+                    first.get_or_insert(refused);
+                }
+                done => return done,
+            }
         }
+        Err(first.unwrap_or_else(foreign))
+    }
+
+    async fn open_with(
+        dialer: &Dialer,
+        with: &Credentials,
+        patience: Duration,
+    ) -> Result<Wire, WireError> {
+        let stream = timeout(patience, dialer.stream(with)).await;
+        let stream =
+            stream.unwrap_or(Err(DialError::Unreachable)).map_err(|error| match error {
+                DialError::Untrusted(reason) => WireError::Broken(reason),
+                _ => WireError::Broken("it cannot be reached".to_owned()),
+            })?;
+        let mut wire = Wire { stream: BufReader::with_capacity(PIECE, stream), patience };
+        wire.log_in(with).await?;
         match wire.ask(&["CLIENT", "SETNAME", &dialer.client_name]).await {
             // Only a name for people.
             Ok(_) | Err(WireError::Refused(_)) => Ok(wire),
@@ -58,13 +76,37 @@ impl Wire {
         }
     }
 
+    async fn log_in(&mut self, with: &Credentials) -> Result<(), WireError> {
+        let mut refused = None;
+        for password in &with.passwords {
+            let mut words = vec!["AUTH"];
+            words.extend(with.username.as_deref());
+            words.push(password.expose_secret());
+            match self.ask(&words).await {
+                Ok(_) => return Ok(()),
+                Err(error @ WireError::Refused(_)) => {
+                    refused.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
     /// Sends a command and reads the first line of its answer, without the line's end.
     pub async fn ask(&mut self, words: &[&str]) -> Result<String, WireError> {
-        let mut command = format!("*{}\r\n", words.len());
+        // It may hold a password. Grown, it would leave parts of it behind.
+        let length = words.iter().map(|word| word.len() + 16).sum::<usize>() + 16;
+        let mut command = Zeroizing::new(String::with_capacity(length));
+        command.push_str(&format!("*{}\r\n", words.len()));
         for word in words {
-            command.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+            command.push_str(&format!("${}\r\n", word.len()));
+            command.push_str(word);
+            command.push_str("\r\n");
         }
         self.stream.get_mut().write_all(command.as_bytes()).await?;
+        // What is encrypted waits in a buffer of its own.
+        self.stream.get_mut().flush().await?;
         let line = self.line().await?;
         match line.strip_prefix('-') {
             None => Ok(line),

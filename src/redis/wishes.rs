@@ -21,7 +21,7 @@ impl Keeper {
     /// Tries what is wished for, on a Redis that has just answered. `false` when something came that
     /// cannot wait.
     pub(super) async fn grant_wishes(&mut self) -> bool {
-        self.serve_stale().await && self.set_min_replicas().await
+        self.serve_stale().await && self.set_min_replicas().await && self.renew().await
     }
 
     async fn serve_stale(&mut self) -> bool {

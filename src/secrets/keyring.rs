@@ -1,16 +1,13 @@
 //! The secrets in force, read again while the hive runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
 
+use super::reading::{READ_EVERY, keep_reading};
 use super::{SecretSource, Secrets, SecretsError};
-
-/// How often the file is read again. Kubernetes itself takes up to a minute to bring a change.
-const READ_EVERY: Duration = Duration::from_secs(2);
 
 /// The secrets in force. Clones see every change.
 #[derive(Clone, Debug)]
@@ -38,7 +35,10 @@ impl Keyring {
     pub fn reading(source: SecretSource, every: Duration) -> Keyring {
         let (sender, receiver) = watch::channel(InForce { secrets: source.secrets, problem: None });
         if let Some(file) = source.file {
-            tokio::spawn(keep_reading(file, every, sender));
+            let path = file.clone();
+            let read = move || Secrets::read(&path);
+            let take = move |in_force: &mut InForce, read| take(in_force, &file, read);
+            tokio::spawn(keep_reading(every, sender, read, take));
         }
         Keyring(receiver)
     }
@@ -61,19 +61,8 @@ impl Keyring {
     }
 }
 
-/// A file that cannot be used changes nothing: the secrets read last stay in force.
-async fn keep_reading(file: PathBuf, every: Duration, sender: watch::Sender<InForce>) {
-    while timeout(every, sender.closed()).await.is_err() {
-        let path = file.clone();
-        // A volume of the network may hang; this thread has heartbeats to send.
-        let Ok(read) = tokio::task::spawn_blocking(move || Secrets::read(&path)).await else {
-            return;
-        };
-        sender.send_if_modified(|in_force| take(in_force, &file, read));
-    }
-}
-
-/// Takes what was read over; whether anything is different now.
+/// Takes what was read over; whether anything is different now. A file that cannot be used changes
+/// nothing: the secrets read last stay in force.
 fn take(in_force: &mut InForce, file: &Path, read: Result<Secrets, SecretsError>) -> bool {
     match read {
         Ok(secrets) if secrets == *in_force.secrets => in_force.problem.take().is_some(),
@@ -97,6 +86,10 @@ fn take(in_force: &mut InForce, file: &Path, read: Result<Secrets, SecretsError>
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     const OLD: &str = "old-secret-of-this-test";

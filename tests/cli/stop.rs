@@ -5,10 +5,10 @@ use super::*;
 /// A hive alone with its Redis, and clients of both.
 pub struct Alone {
     _redis: Redis,
-    hive: tokio::process::Child,
+    pub hive: tokio::process::Child,
     pub peer: u16,
     pub proxy: String,
-    http: String,
+    pub http: String,
     log: PathBuf,
 }
 
@@ -27,7 +27,8 @@ impl Alone {
         Alone::launch(shell, flags).await
     }
 
-    async fn launch(mut program: tokio::process::Command, flags: &[&str]) -> Alone {
+    /// The same, started by this command, which is given the flags.
+    pub async fn launch(mut program: tokio::process::Command, flags: &[&str]) -> Alone {
         let redis = Redis::start(&BOOT_FENCE).await;
         let [peer, proxy, http]: [u16; 3] = free_ports();
         let log = redis.dir.join("hive.log");
@@ -91,7 +92,7 @@ impl Alone {
         ended.unwrap_or_else(|_| panic!("still there: {}", self.told())).expect("waited").code()
     }
 
-    fn told(&self) -> String {
+    pub fn told(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
@@ -184,4 +185,37 @@ async fn the_limit_on_open_files_is_raised_and_kept_to() {
     let told = "only 64 of --max-clients 100 fit into 256 open files (ulimit -n)";
     assert!(alone.told().contains(told), "{}", alone.told());
     assert_eq!(client(&alone.proxy, "SET key value\r\n").await, "+OK\r\n");
+}
+
+#[tokio::test]
+async fn a_hive_with_a_secret_is_asked_with_it_or_in_vain() {
+    let dir = std::env::temp_dir().join(format!("redis-hive-secret-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).expect("a file");
+        format!("--secret-file={}", path.display())
+    };
+    let of_hive = file("hive", "the-next-secret-of-this-test\nthe-secret-of-this-test\n");
+    let (right, wrong) =
+        (file("right", "the-secret-of-this-test\n"), file("wrong", "0123456789abcdef"));
+    let alone = Alone::start(&[&of_hive]).await;
+    let pause = ["pause", "--http", &alone.http];
+    for args in [&pause[..], &[&pause[..], &[wrong.as_str()]].concat()] {
+        let ran = super::hive(args, &[]).await;
+        assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+        assert!(ran.err.contains("Authorization: Bearer"), "{}", ran.err);
+    }
+    assert!(alone.told().contains("without the secret"), "{}", alone.told());
+    assert!(!alone.status().await.contains("\"paused\": true"));
+    let ran = super::hive(&[&pause[..], &[right.as_str()]].concat(), &[]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let secret = [("HIVE_SECRET", "the-next-secret-of-this-test")];
+    let ran = super::hive(&["resume", "--http", &alone.http], &secret).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let ran = super::hive(&[&pause[..], &[right.as_str()]].concat(), &secret).await;
+    assert_eq!((ran.code, ran.out.as_str()), (Some(64), ""), "two places: {}", ran.err);
+    let told = alone.told() + &alone.status().await;
+    assert!(!told.contains("secret-of-this-test"), "{told}");
+    std::fs::remove_dir_all(&dir).expect("the directory");
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use redis::{Connection, RedisResult};
+use redis::{Connection, RedisResult, TlsCertificates};
 use redis_hive::cli::dev::nodes::Auth;
 
 use super::harness::{Hive, SOON, wait_until};
@@ -15,18 +15,39 @@ use super::harness::{Hive, SOON, wait_until};
 /// A client that has no answer after this long gives its connection up.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Connects and logs in.
+/// How clients log in, and what they trust and show where Redis speaks TLS.
+#[derive(Clone)]
+pub struct Login {
+    /// User and password.
+    pub auth: Auth,
+    /// `None`: plain text.
+    pub tls: Option<TlsCertificates>,
+}
+
+impl Login {
+    /// Connects and logs in.
+    pub fn connect(&self, addr: SocketAddr) -> RedisResult<Connection> {
+        let login = match &self.auth {
+            Auth::None => String::new(),
+            Auth::Password(password) => format!(":{password}@"),
+            Auth::User { name, password } => format!("{name}:{password}@"),
+        };
+        let client = match &self.tls {
+            None => redis::Client::open(format!("redis://{login}{addr}/"))?,
+            Some(tls) => {
+                redis::Client::build_with_tls(format!("rediss://{login}{addr}/"), tls.clone())?
+            }
+        };
+        let connection = client.get_connection_with_timeout(PATIENCE)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        connection.set_write_timeout(Some(PATIENCE))?;
+        Ok(connection)
+    }
+}
+
+/// Connects in plain text and logs in.
 pub fn connect(addr: SocketAddr, auth: &Auth) -> RedisResult<Connection> {
-    let login = match auth {
-        Auth::None => String::new(),
-        Auth::Password(password) => format!(":{password}@"),
-        Auth::User { name, password } => format!("{name}:{password}@"),
-    };
-    let client = redis::Client::open(format!("redis://{login}{addr}/"))?;
-    let connection = client.get_connection_with_timeout(PATIENCE)?;
-    connection.set_read_timeout(Some(PATIENCE))?;
-    connection.set_write_timeout(Some(PATIENCE))?;
-    Ok(connection)
+    Login { auth: auth.clone(), tls: None }.connect(addr)
 }
 
 /// One `SET`, on a connection of its own.
@@ -129,7 +150,7 @@ impl Writer {
         let job = Job {
             prefix: prefix.to_owned(),
             addrs: addrs.to_vec(),
-            auth: hive.options().auth.clone(),
+            login: hive.login(),
             stop: Arc::clone(&stop),
             acked: Arc::clone(&acked),
         };
@@ -209,7 +230,7 @@ impl Crew {
 struct Job {
     prefix: String,
     addrs: Vec<SocketAddr>,
-    auth: Auth,
+    login: Login,
     stop: Arc<AtomicBool>,
     acked: Arc<AtomicU64>,
 }
@@ -248,7 +269,7 @@ impl Job {
     fn write(&self, to: &mut Option<Connection>, turn: usize, key: &str) -> RedisResult<()> {
         let mut connection = match to.take() {
             Some(connection) => connection,
-            None => connect(self.addrs[turn % self.addrs.len()], &self.auth)?,
+            None => self.login.connect(self.addrs[turn % self.addrs.len()])?,
         };
         redis::cmd("SET").arg(key).arg("1").exec(&mut connection)?;
         *to = Some(connection);

@@ -7,11 +7,14 @@ use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use redis::TlsCertificates;
 use redis_hive::cli::dev::http;
 use redis_hive::cli::dev::nodes::{
     Auth, HTTP_PORT, LocalHive, Options, PROXY_PORT, Part, READ_PORT, REDIS_PORT, find_redis_server,
 };
 use serde_json::Value;
+
+use super::clients::Login;
 
 /// The longest wait for anything that should take a second or two.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -85,6 +88,8 @@ pub struct Agreed {
 /// A hive that is cleaned away with the value, and whose logs are printed if the test failed.
 pub struct Hive {
     local: LocalHive,
+    /// What clients trust and show; `None`: they talk plain text.
+    tls: Option<TlsCertificates>,
     _turn: Turn,
 }
 
@@ -110,7 +115,7 @@ impl Hive {
         change(&mut options);
         let turn = Turn::take();
         let local = LocalHive::new(options).expect("prepare a hive");
-        Some(Self { local, _turn: turn })
+        Some(Self { local, tls: None, _turn: turn })
     }
 
     /// `/status` of a node, if it answers.
@@ -219,7 +224,17 @@ impl Hive {
 
     /// A connection that fails instead of waiting for ever.
     pub fn connect(&self, addr: SocketAddr) -> redis::RedisResult<redis::Connection> {
-        super::clients::connect(addr, &self.options().auth)
+        self.login().connect(addr)
+    }
+
+    /// How clients connect.
+    pub fn login(&self) -> Login {
+        Login { auth: self.options().auth.clone(), tls: self.tls.clone() }
+    }
+
+    /// Lets clients talk TLS from now on.
+    pub fn talk_tls(&mut self, tls: TlsCertificates) {
+        self.tls = Some(tls);
     }
 
     /// One node that does not lead.

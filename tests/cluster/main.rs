@@ -3,19 +3,26 @@
 //! `HIVE_TEST_REDIS_SERVER` names another server binary than the one in PATH. Where none is
 //! installed every test here is skipped loudly, and fails if `CI=true`.
 
+mod access;
 mod asks;
 mod bad_input;
 mod basics;
+#[path = "../support/certs.rs"]
+mod certs;
 mod clients;
 mod crowd;
 mod data;
 mod dev;
 mod dns;
+#[path = "../support/files.rs"]
+mod files;
 mod frozen;
 mod harness;
 mod history;
 mod load;
 mod loss;
+#[path = "../support/mount.rs"]
+mod mount;
 mod pause;
 mod planned;
 mod quorum;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use redis_hive::cli::dev::nodes::{HTTP_PORT, PEER_PORT, PROXY_PORT, READ_PORT};
 
 use super::clients::{Writer, assert_kept_everywhere, missing};
+use super::files;
 use super::harness::{Agreed, Hive, SOON, holds_for, http_code, wait_until};
 
 /// What happens to a hive of three while somebody misbehaves: nothing.
@@ -120,7 +121,8 @@ fn make_noise(addr: SocketAddr) {
 #[test]
 fn a_thousand_connections_that_send_nothing() {
     let Some(mut hive) = Hive::of(3) else { return };
-    raise_open_files();
+    // Two ends of a thousand connections are more than the usual 1024.
+    files::raise_open_files();
     let before = hive.settle();
     for port in [PROXY_PORT, READ_PORT, PEER_PORT, HTTP_PORT] {
         undisturbed(&mut hive, before, |hive| {
@@ -136,14 +138,6 @@ fn a_thousand_connections_that_send_nothing() {
             drop(crowd);
         });
     }
-}
-
-/// Two ends of a thousand connections are more than the usual 1024.
-fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn closes(stream: &mut TcpStream, limit: Duration) -> bool {

@@ -12,21 +12,6 @@ pub struct Piece {
     pub unseen: bool,
 }
 
-/// Reads how bytes come in from the beginning of arbitrary ones: how many pieces there are before
-/// they repeat themselves, and the length of each.
-pub fn pieces(bytes: &[u8]) -> (Vec<Piece>, &[u8]) {
-    let count = bytes.first().map_or(0, |byte| usize::from(byte % 8) + 1);
-    let (head, input) = bytes.split_at(bytes.len().min(1 + count));
-    let lengths = head.iter().skip(1);
-    let piece = |&byte: &u8| Piece { bytes: usize::from(byte % 128) + 1, unseen: byte >= 128 };
-    let pieces: Vec<_> = lengths.map(piece).collect();
-    if pieces.is_empty() {
-        (vec![Piece { bytes: 1, unseen: false }], input)
-    } else {
-        (pieces, input)
-    }
-}
-
 /// Panics unless the scanner finds in `input` what the simple reader does. Returns how many replies.
 pub fn replies(input: &[u8], pieces: &[Piece]) -> usize {
     replies_are(&simple::replies(input), input, pieces)

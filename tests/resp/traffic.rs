@@ -1,4 +1,4 @@
-//! Real traffic (`corpus/README.md`), cut at every place.
+//! Real traffic (`traffic/README.md`), cut at every place.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,9 @@ use super::simple::{self, Stop};
 
 const ALL_SEEN: bool = false;
 
-/// The files of a directory of the corpus whose names end like this.
-fn files(directory: &str, ending: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resp/corpus").join(directory);
+/// The files of the corpus whose names end like this.
+fn files(ending: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resp/traffic");
     let mut found = Vec::new();
     for entry in std::fs::read_dir(&directory).unwrap() {
         let path = entry.unwrap().path();
@@ -35,7 +35,7 @@ fn splits(bytes: usize) -> impl Iterator<Item = Vec<Piece>> {
 
 #[test]
 fn replies_are_found_wherever_it_is_cut() {
-    for (path, replies) in files("traffic", ".replies") {
+    for (path, replies) in files(".replies") {
         let wanted = simple::replies(&replies);
         for pieces in splits(replies.len()) {
             compare::replies_are(&wanted, &replies, &pieces);
@@ -48,7 +48,7 @@ fn replies_are_found_wherever_it_is_cut() {
 
 #[test]
 fn requests_are_found_wherever_it_is_cut() {
-    for (path, requests) in files("traffic", ".requests") {
+    for (path, requests) in files(".requests") {
         let wanted = simple::requests(&requests);
         for pieces in splits(requests.len()) {
             compare::requests_are(&wanted, &requests, &pieces);
@@ -61,7 +61,7 @@ fn requests_are_found_wherever_it_is_cut() {
 #[test]
 fn every_request_with_words_has_a_reply() {
     let whole = [Piece { bytes: usize::MAX / 2, unseen: ALL_SEEN }];
-    for (path, replies) in files("traffic", ".replies") {
+    for (path, replies) in files(".replies") {
         if !name(&path).starts_with("all-") {
             continue;
         }
@@ -76,7 +76,7 @@ fn every_request_with_words_has_a_reply() {
 /// Another reader than ours: a frame is a value for it, and without its last byte it is none.
 #[test]
 fn the_redis_crate_ends_replies_at_the_same_places() {
-    for (path, replies) in files("traffic", ".replies") {
+    for (path, replies) in files(".replies") {
         let mut begin = 0;
         for found in simple::replies(&replies).0 {
             let frame = &replies[begin..found.end];
@@ -87,16 +87,5 @@ fn the_redis_crate_ends_replies_at_the_same_places() {
             begin = found.end;
         }
         assert!(begin > 0);
-    }
-}
-
-#[test]
-fn what_fuzzing_has_found_is_followed_or_lost() {
-    for (path, input) in files("fuzz", "") {
-        let (pieces, input) = compare::pieces(&input);
-        match name(&path) {
-            name if name.starts_with("requests-") => compare::requests(input, &pieces),
-            _ => compare::replies(input, &pieces),
-        };
     }
 }

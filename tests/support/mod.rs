@@ -1,4 +1,6 @@
 //! What the tests on real servers share.
 
+pub mod certs;
+pub mod mount;
 pub mod room;
 pub mod servers;

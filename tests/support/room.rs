@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use redis_hive::election::{Input, OrderError, Passport, RedisAddr, RedisView};
-use redis_hive::redis::{Endpoint, Facts, Redis, RedisSettings, start};
+use redis_hive::redis::{Access, Endpoint, Facts, Redis, RedisSettings, start};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -25,8 +25,7 @@ pub struct Room {
 pub fn settings(addr: RedisAddr) -> RedisSettings {
     RedisSettings {
         local: Some(Endpoint::from(addr)),
-        username: None,
-        password: None,
+        access: Access::none(),
         redis_timeout: Duration::from_secs(7),
         election_timeout: Duration::from_millis(250),
         heartbeat: Duration::from_millis(200),

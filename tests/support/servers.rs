@@ -55,6 +55,8 @@ pub struct Server {
     dir: PathBuf,
     flags: Vec<String>,
     password: Option<String>,
+    /// Tests ask one that speaks TLS over this, without it.
+    socket: Option<PathBuf>,
     /// Where it listens.
     pub addr: RedisAddr,
 }
@@ -94,13 +96,33 @@ impl Server {
 
     /// The same, for flags that demand this password of the default user.
     pub fn start_with_password(binary: &Path, flags: &[&str], password: Option<&str>) -> Server {
-        let addr = unused_address();
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Server::launch(binary, unused_address(), flags, password.map(str::to_owned), false)
+    }
+
+    /// Starts a fenced server that speaks nothing but TLS, which these flags say.
+    pub fn with_tls(binary: &Path, flags: &[String]) -> Server {
+        let fence = boot_flags(binary).into_iter().map(str::to_owned);
+        let all = fence.chain(flags.iter().cloned()).collect();
+        Server::launch(binary, unused_address(), all, None, true)
+    }
+
+    fn launch(
+        binary: &Path,
+        addr: RedisAddr,
+        mut flags: Vec<String>,
+        password: Option<String>,
+        tls: bool,
+    ) -> Server {
         let dir = std::env::temp_dir().join(format!("redis-hive-test-{}", addr.ip));
         std::fs::create_dir_all(&dir).expect("a folder for the server");
-        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let socket = tls.then(|| dir.join("socket"));
+        if let Some(socket) = &socket {
+            flags.extend(["--unixsocket".to_owned(), socket.to_string_lossy().into_owned()]);
+        }
         let child = spawn(binary, addr, &dir, &flags);
-        let password = password.map(str::to_owned);
-        let server = Server { binary: binary.to_owned(), child, dir, flags, password, addr };
+        let binary = binary.to_owned();
+        let server = Server { binary, child, dir, flags, password, socket, addr };
         server.await_answer();
         server
     }
@@ -139,9 +161,7 @@ impl Server {
 
     /// Opens a connection of its own.
     pub fn client(&self) -> redis::Connection {
-        let auth = self.password.as_ref().map_or(String::new(), |it| format!(":{it}@"));
-        let url = format!("redis://{auth}{}/", self.addr);
-        let client = redis::Client::open(url).expect("a valid address");
+        let client = self.way();
         let connection = eventually("the server takes a connection", || {
             client.get_connection_with_timeout(Duration::from_secs(5)).ok()
         });
@@ -208,13 +228,20 @@ impl Server {
         });
     }
 
+    /// How tests reach it.
+    fn way(&self) -> redis::Client {
+        let auth = self.password.as_ref().map_or(String::new(), |it| format!(":{it}@"));
+        let url = match &self.socket {
+            Some(socket) => format!("redis+unix://{}", socket.display()),
+            None => format!("redis://{auth}{}/", self.addr),
+        };
+        redis::Client::open(url).expect("a valid address")
+    }
+
     fn await_answer(&self) {
         let start = Instant::now();
         loop {
-            let auth = self.password.as_ref().map_or(String::new(), |it| format!(":{it}@"));
-            let client = redis::Client::open(format!("redis://{auth}{}/", self.addr));
-            let client = client.expect("a valid address");
-            if let Ok(mut connection) = client.get_connection_with_timeout(PATIENCE)
+            if let Ok(mut connection) = self.way().get_connection_with_timeout(PATIENCE)
                 && send(&mut connection, &["INFO"]).is_ok()
             {
                 return;

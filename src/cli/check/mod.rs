@@ -2,6 +2,7 @@
 
 mod redis;
 mod secret;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};

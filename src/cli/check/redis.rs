@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
-    RedisResult,
+    AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, RedisResult,
 };
 use secrecy::ExposeSecret;
 
 use crate::config::{Config, show_duration};
 use crate::election::{RedisAddr, Version};
+use crate::redis::{Access, dial};
 
-use super::Finding;
+use super::{Finding, tls};
 
 const SUBJECT: &str = "redis";
 /// For connecting with everything that belongs to it, and for every question.
@@ -36,19 +36,27 @@ const SETTINGS: [(&str, &str, &str); 6] = [
 ];
 
 /// Commands the user must be allowed to give.
-const COMMANDS: [&[&str]; 7] = [
+const COMMANDS: [&[&str]; 11] = [
     &["INFO"],
     &["REPLICAOF", "NO", "ONE"],
     &["CONFIG", "GET", "save"],
     &["CONFIG", "SET", "repl-backlog-ttl", "0"],
     &["CLIENT", "SETNAME", "x"],
     &["CLIENT", "LIST"],
+    &["CLIENT", "PAUSE", "1", "WRITE"],
+    &["CLIENT", "UNPAUSE"],
     &["PSYNC", "?", "-1"],
+    &["REPLCONF", "capa", "eof"],
+    &["PING"],
 ];
 
 /// Everything there is to say about the local Redis.
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
-    let mut connection = match connect(config).await {
+    let access = match crate::node::redis_access(config) {
+        Ok(access) => access,
+        Err(error) => return vec![tls::unreadable(&error)],
+    };
+    let mut connection = match connect(config, &access).await {
         Ok(connection) => connection,
         Err(error) => return vec![unreachable(config, &error)],
     };
@@ -58,12 +66,16 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     };
     let info = parse_info(&text);
     let mut findings = vec![identity(config, &info)];
+    findings.extend(tls::certificates(&access, config));
     findings.extend(cluster(&info));
     let clients = ask::<String>(&mut connection, &["CLIENT", "LIST"]).await.unwrap_or_default();
     findings.push(fence(&info, clients.contains("name=redis-hive")));
     findings.extend(permissions(&mut connection, config, &info).await);
     match settings(&mut connection).await {
-        Ok(settings) => findings.extend(judge_settings(config, &settings)),
+        Ok(settings) => {
+            findings.extend(judge_settings(config, &settings));
+            findings.extend(tls::replication(config, &settings));
+        }
         Err(error) => findings.push(Finding::bad(
             SUBJECT,
             format!("CONFIG GET is refused: {}", short(&error)),
@@ -74,21 +86,22 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     findings
 }
 
-async fn connect(config: &Config) -> RedisResult<MultiplexedConnection> {
-    let addr = ConnectionAddr::Tcp(config.redis.ip().to_string(), config.redis.port());
-    let info = addr.into_connection_info()?;
-    let mut login = info.redis_settings().clone().set_skip_set_lib_name();
+async fn connect(config: &Config, access: &Access) -> RedisResult<MultiplexedConnection> {
+    let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
     if let Some(username) = &config.redis_username {
         login = login.set_username(username);
     }
     if let Some(password) = &config.redis_password {
         login = login.set_password(password.expose_secret());
     }
-    let client = Client::open(info.set_redis_settings(login))?;
-    let limits = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(DEADLINE))
-        .set_response_timeout(Some(DEADLINE));
-    let opening = client.get_multiplexed_async_connection_with_config(&limits);
+    let limits = AsyncConnectionConfig::new().set_response_timeout(Some(DEADLINE));
+    let opening = async {
+        let stream = dial(access, config.redis).await?;
+        let opening = MultiplexedConnection::new_with_config(&login, stream, limits);
+        let (connection, driver) = opening.await?;
+        tokio::spawn(driver);
+        Ok(connection)
+    };
     tokio::time::timeout(DEADLINE, opening).await.unwrap_or_else(|_| Err(silence()))
 }
 
@@ -111,6 +124,9 @@ fn silence() -> RedisError {
 /// Why there is no conversation with Redis.
 fn unreachable(config: &Config, error: &RedisError) -> Finding {
     let addr = config.redis;
+    if let Some(refusal) = tls::refused(addr, error) {
+        return refusal;
+    }
     let code = error.code().unwrap_or_default();
     let auth = error.kind() == ErrorKind::AuthenticationFailed
         || ["NOAUTH", "WRONGPASS", "NOPERM"].contains(&code);
@@ -132,10 +148,19 @@ fn unreachable(config: &Config, error: &RedisError) -> Finding {
     } else if error.is_timeout() {
         (
             format!("{addr} does not answer within {} s", DEADLINE.as_secs()),
-            "it hangs, or it is no Redis: look at the process on this port, or give --redis IP:PORT",
+            if config.redis_tls.is_some() {
+                "it hangs, or does not speak TLS on this port: look at its log and its tls-port, or \
+                 leave out --redis-tls"
+            } else {
+                "it hangs, or it is no Redis: look at the process on this port, or give --redis IP:PORT"
+            },
         )
     } else if error.is_io_error() {
-        (format!("{addr}: {}", short(error)), "give the address of the local Redis with --redis")
+        (
+            format!("{addr}: {}", short(error)),
+            "give the address of the local Redis with --redis; if it speaks TLS on this port, also \
+             --redis-tls and --redis-ca",
+        )
     } else if ["LOADING", "BUSY"].contains(&code) {
         (format!("{addr} is busy: {}", short(error)), "look again when it has finished")
     } else {
@@ -237,13 +262,19 @@ async fn permissions(
         "user",
         format!("{user} may not: {}", refused.join("; ")),
         "the hive controls replication as this user, and replicas log in with it",
-        "allow it: +@admin +@connection +psync +replconf +ping",
+        "allow it: docs/security.md lists all that is needed",
     ))
 }
 
 async fn settings(connection: &mut MultiplexedConnection) -> RedisResult<BTreeMap<String, String>> {
     let mut settings = BTreeMap::new();
-    let more = ["maxclients", "busy-reply-threshold", "lua-time-limit", "repl-diskless-load"];
+    let more = [
+        "maxclients",
+        "busy-reply-threshold",
+        "lua-time-limit",
+        "repl-diskless-load",
+        tls::REPLICATION,
+    ];
     for name in SETTINGS.iter().map(|(name, _, _)| *name).chain(more) {
         settings
             .extend(ask::<BTreeMap<String, String>>(connection, &["CONFIG", "GET", name]).await?);

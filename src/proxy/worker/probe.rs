@@ -101,13 +101,60 @@ impl Worker {
     }
 }
 
+/// What every Redis answers that speaks without TLS.
+const PING: &[u8] = b"PING\r\n";
+/// A handshake of TLS with nothing in it, which one that speaks TLS answers with an alert.
+const HANDSHAKE: &[u8] = &[0x16, 3, 1, 0, 4, 1, 0, 0, 0];
+
 /// Returns when the master has answered something, be it an error. To take a connection is not
 /// enough: the kernel of a process that is being killed closes those it has before the listener.
 async fn answers(master: RedisAddr) -> io::Result<()> {
+    match answers_to(master, PING).await {
+        // A Redis that speaks nothing but TLS closes without a word.
+        Err(error) if error.kind() != io::ErrorKind::ConnectionRefused => {
+            answers_to(master, HANDSHAKE).await
+        }
+        answered => answered,
+    }
+}
+
+async fn answers_to(master: RedisAddr, question: &[u8]) -> io::Result<()> {
     let stream = socket::connect(master).await?;
-    socket::send(&stream, b"PING\r\n")?;
+    socket::send(&stream, question)?;
     match stream.peek(&mut [0]).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Something that answers to what begins with this byte, and closes on everything else.
+    fn speaker(first: u8) -> RedisAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("its address");
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut heard = [0];
+                if stream.read_exact(&mut heard).is_ok() && heard[0] == first {
+                    // Whoever does not wait for it has hung up.
+                    let _ = stream.write_all(b"+");
+                }
+            }
+        });
+        RedisAddr::new(addr.ip(), addr.port())
+    }
+
+    /// One that speaks TLS takes no PING, and a process that is gone answers nothing at all.
+    #[tokio::test]
+    async fn a_master_that_speaks_tls_only_is_alive_too() {
+        assert!(answers(speaker(PING[0])).await.is_ok());
+        assert!(answers(speaker(HANDSHAKE[0])).await.is_ok());
+        assert!(answers(speaker(0)).await.is_err());
     }
 }

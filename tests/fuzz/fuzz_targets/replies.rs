@@ -1,12 +1,12 @@
-//! The scanner of replies beside the simple reader: any bytes, in any pieces.
+//! `replies` of `targets.rs`.
 
 #![no_main]
 
-#[path = "../proxy.rs"]
+#[path = "../targets/proxy.rs"]
 #[allow(dead_code, unused_imports)]
 mod proxy;
+#[path = "../targets.rs"]
+#[allow(dead_code, unused_imports)]
+mod targets;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let (pieces, input) = proxy::compare::pieces(bytes);
-    proxy::compare::replies(input, &pieces);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::replies(bytes));

@@ -1,0 +1,298 @@
+//! How a hive proves itself to Redis servers: user, passwords and certificates, read from their files
+//! again while it runs.
+//!
+//! A change goes in two steps. Every new connection tries the **newest** set first. The set that was
+//! in use before stays beside it, for servers that do not accept the newest yet, until the local Redis
+//! and the watched master have accepted the newest; then it is forgotten. What replicas log in with
+//! (`masterauth`) is what the master accepted.
+
+mod credentials;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+
+pub(super) use credentials::Credentials;
+pub use credentials::{AccessSettings, Password, TlsFiles, first_password};
+
+use super::certificate::Validity;
+use super::connection::Endpoint;
+use super::tls::AccessError;
+use crate::secrets::reading::{READ_EVERY, keep_reading};
+
+/// Of which server something is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Who {
+    /// The local Redis.
+    Local,
+    /// The watched master.
+    Watched,
+}
+
+/// What is shown to Redis servers. Clones share it.
+#[derive(Clone)]
+pub struct Access {
+    settings: Arc<AccessSettings>,
+    state: watch::Sender<State>,
+    /// Reading the files ends with the last of these.
+    _alive: watch::Receiver<State>,
+}
+
+struct State {
+    newest: Arc<Credentials>,
+    /// What was in use before, until the newest has been accepted by all that are needed.
+    proven: Option<Arc<Credentials>>,
+    /// Whose word counts.
+    needed: BTreeSet<Who>,
+    /// Who has accepted the newest.
+    met: BTreeSet<Who>,
+    /// What the master accepts, and how often that has changed.
+    replication: (u64, Option<SecretString>),
+    /// What was wrong with the files when they were read last. A swap may come between two of them,
+    /// so it counts when it is found twice.
+    suspected: Option<Vec<AccessError>>,
+    broken: Vec<AccessError>,
+    refused: BTreeMap<Who, String>,
+    /// The certificates that servers have shown.
+    shown: BTreeMap<Who, (Endpoint, Validity)>,
+}
+
+impl Access {
+    /// Reads everything for the first time.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with the files.
+    pub fn open(settings: AccessSettings) -> Result<Access, Vec<AccessError>> {
+        let newest = Arc::new(Credentials::read(&settings)?);
+        let state = State {
+            newest,
+            proven: None,
+            needed: BTreeSet::new(),
+            met: BTreeSet::new(),
+            replication: (0, None),
+            suspected: None,
+            broken: Vec::new(),
+            refused: BTreeMap::new(),
+            shown: BTreeMap::new(),
+        };
+        let (state, _alive) = watch::channel(state);
+        Ok(Access { settings: Arc::new(settings), state, _alive })
+    }
+
+    /// No TLS, and what is given never changes.
+    pub fn fixed(username: Option<String>, password: Option<SecretString>) -> Access {
+        let password = password.map_or(Password::None, Password::Given);
+        let settings = AccessSettings { username, password, tls: None };
+        // Nothing is read, so nothing can be wrong with it.
+        Access::open(settings).unwrap_or_else(|_| Access::none())
+    }
+
+    /// Neither a password nor TLS.
+    pub fn none() -> Access {
+        Access::fixed(None, None)
+    }
+
+    /// Whether servers are talked to over TLS.
+    pub fn uses_tls(&self) -> bool {
+        self.settings.tls.is_some()
+    }
+
+    /// Whether there is something to log in with.
+    pub fn has_password(&self) -> bool {
+        !self.newest().passwords.is_empty()
+    }
+
+    /// The ACL user; `None`: the default one.
+    pub(super) fn username(&self) -> Option<&str> {
+        self.settings.username.as_deref()
+    }
+
+    /// What is wrong with the files, what servers do not accept, and which certificates end soon:
+    /// sentences for people, without a secret.
+    pub fn problems(&self, now: SystemTime) -> Vec<String> {
+        let state = self.state.borrow();
+        let broken = state.broken.iter().map(broken_sentence);
+        let mut problems: Vec<String> = broken.chain(state.refused.values().cloned()).collect();
+        if let Some(tls) = &state.newest.tls {
+            let own = [("in --redis-cert", tls.own), ("in --redis-ca that lasts longest", tls.ca)];
+            let own = own.into_iter().filter_map(|(whose, validity)| Some((whose, validity?)));
+            for (whose, validity) in own.filter(|(_, validity)| validity.needs_care(now)) {
+                let standing = validity.standing(now);
+                problems.push(format!("The certificate {whose} {standing}: put a new one there."));
+            }
+        }
+        for (endpoint, validity) in state.shown.values().filter(|(_, it)| it.needs_care(now)) {
+            let standing = validity.standing(now);
+            problems.push(format!(
+                "The certificate of the Redis at {endpoint} {standing}: put a new one into its \
+                 tls-cert-file."
+            ));
+        }
+        problems
+    }
+
+    /// How many changes of the files are in use; `None` while one is not accepted everywhere yet.
+    pub fn settled(&self) -> Option<u64> {
+        let state = self.state.borrow();
+        let settled = state.proven.is_none() && state.met.is_superset(&state.needed);
+        settled.then_some(state.newest.generation)
+    }
+
+    /// How long the certificate is valid that the local Redis showed; `None` without TLS.
+    pub fn local_certificate(&self, now: SystemTime) -> Option<String> {
+        let state = self.state.borrow();
+        state.shown.get(&Who::Local).map(|(_, validity)| validity.standing(now).to_string())
+    }
+
+    /// Reads the files again and again from now on, and takes note of whose word counts. Within a
+    /// tokio runtime only.
+    pub(super) fn start(&self, local: bool) {
+        self.need(Who::Local, local);
+        if !self.settings.has_files() {
+            return;
+        }
+        let settings = self.settings.clone();
+        let read = move || Credentials::read(&settings);
+        tokio::spawn(keep_reading(READ_EVERY, self.state.clone(), read, State::take));
+    }
+
+    /// A master is watched from now on, another one than before, or none.
+    pub(super) fn watching(&self, watching: bool) {
+        self.need(Who::Watched, watching);
+    }
+
+    fn need(&self, who: Who, needed: bool) {
+        self.state.send_modify(|state| {
+            state.met.remove(&who);
+            state.refused.remove(&who);
+            state.shown.remove(&who);
+            if needed {
+                state.needed.insert(who);
+            } else {
+                state.needed.remove(&who);
+                state.settle();
+            }
+        });
+    }
+
+    /// What new connections should use.
+    pub(super) fn newest(&self) -> Arc<Credentials> {
+        self.state.borrow().newest.clone()
+    }
+
+    /// What new connections may use, one after the other.
+    pub(super) fn choices(&self) -> Vec<Arc<Credentials>> {
+        let state = self.state.borrow();
+        [Some(&state.newest), state.proven.as_ref()].into_iter().flatten().cloned().collect()
+    }
+
+    /// A server took these, logged in with this password of them.
+    pub(super) fn accepted(&self, who: Who, with: &Credentials, password: Option<&SecretString>) {
+        self.state.send_modify(|state| {
+            if with.generation == state.newest.generation {
+                state.met.insert(who);
+                state.refused.remove(&who);
+                state.settle();
+            }
+            let decides = who == Who::Watched || !state.needed.contains(&Who::Watched);
+            let known = state.replication.1.as_ref().map(ExposeSecret::expose_secret);
+            if decides && known != password.map(ExposeSecret::expose_secret) {
+                state.replication = (state.replication.0 + 1, password.cloned());
+            }
+        });
+    }
+
+    /// A server does not take the newest.
+    pub(super) fn refused(&self, who: Who, endpoint: &Endpoint, reason: &str) {
+        let sentence = format!(
+            "The Redis at {endpoint} does not accept what is new in the files of --redis-password-file \
+             and --redis-cert ({reason}): what was there before is still used."
+        );
+        self.state.send_if_modified(|state| {
+            let news = state.refused.get(&who) != Some(&sentence);
+            if news {
+                tracing::warn!("{sentence}");
+            }
+            state.refused.insert(who, sentence);
+            news
+        });
+    }
+
+    /// A server showed this certificate.
+    pub(super) fn shown(&self, who: Who, endpoint: &Endpoint, validity: Validity) {
+        self.state.send_modify(|state| {
+            state.shown.insert(who, (endpoint.clone(), validity));
+        });
+    }
+
+    /// Whether the certificate that this server showed ends soon.
+    pub(super) fn ends_soon(&self, who: Who, now: SystemTime) -> bool {
+        self.state.borrow().shown.get(&who).is_some_and(|(_, validity)| validity.needs_care(now))
+    }
+
+    /// What replicas log in with, and a number that changes with it.
+    pub(super) fn replication(&self) -> (u64, Option<SecretString>) {
+        self.state.borrow().replication.clone()
+    }
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Forgets the old set when the newest has been accepted by all that are needed.
+    fn settle(&mut self) {
+        if self.proven.is_some() && self.met.is_superset(&self.needed) && !self.met.is_empty() {
+            self.proven = None;
+            tracing::info!("the new password and certificates of Redis are in use");
+        }
+    }
+
+    /// Takes what was read over. Broken files change nothing.
+    fn take(&mut self, read: Result<Credentials, Vec<AccessError>>) -> bool {
+        match read {
+            Ok(mut read) => {
+                self.suspected = None;
+                self.broken.clear();
+                if read.same_as(&self.newest) {
+                    return false;
+                }
+                read.generation = self.newest.generation + 1;
+                let old = std::mem::replace(&mut self.newest, Arc::new(read));
+                // What nobody has accepted yet is no better than what it was to replace.
+                self.proven.get_or_insert(old);
+                self.met.clear();
+                self.refused.clear();
+                tracing::info!("the files for Redis have changed: new connections use what is new");
+                true
+            }
+            Err(errors) if self.suspected.as_ref() != Some(&errors) => {
+                self.suspected = Some(errors);
+                false
+            }
+            Err(errors) => {
+                for error in errors.iter().filter(|error| !self.broken.contains(error)) {
+                    tracing::warn!("{}", broken_sentence(error));
+                }
+                let news = self.broken != errors;
+                self.broken = errors;
+                news
+            }
+        }
+    }
+}
+
+fn broken_sentence(error: &AccessError) -> String {
+    let AccessError { flag, problem } = error;
+    format!("{flag}: {problem}; what was read before stays in use.")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! What two sets of credentials do, one after the other. No server is needed.
+
+use super::*;
+
+fn credentials(password: &str) -> Credentials {
+    let settings = AccessSettings {
+        password: Password::Given(SecretString::from(password.to_owned())),
+        ..AccessSettings::default()
+    };
+    let mut credentials = Credentials::read(&settings).expect("no files");
+    credentials.raw_for_test(password);
+    credentials
+}
+
+fn access(password: &str) -> Access {
+    let access = Access::none();
+    access.state.send_modify(|state| state.newest = Arc::new(credentials(password)));
+    access
+}
+
+fn take(access: &Access, read: Result<Credentials, Vec<AccessError>>) {
+    access.state.send_if_modified(|state| state.take(read));
+}
+
+fn passwords(access: &Access) -> Vec<String> {
+    let choices = access.choices();
+    choices.iter().map(|it| it.passwords[0].expose_secret().to_owned()).collect()
+}
+
+fn accept(access: &Access, who: Who) {
+    let newest = access.newest();
+    access.accepted(who, &newest, newest.passwords.first());
+}
+
+#[test]
+fn the_old_set_stays_until_all_that_are_needed_have_taken_the_newest() {
+    let access = access("old");
+    access.need(Who::Local, true);
+    access.watching(true);
+    accept(&access, Who::Local);
+    take(&access, Ok(credentials("new")));
+    assert_eq!(passwords(&access), ["new", "old"]);
+    accept(&access, Who::Local);
+    assert_eq!(passwords(&access), ["new", "old"], "the master has not taken it");
+    accept(&access, Who::Watched);
+    assert_eq!(passwords(&access), ["new"]);
+    // Nobody else is left to wait for.
+    take(&access, Ok(credentials("newer")));
+    accept(&access, Who::Local);
+    access.watching(false);
+    assert_eq!(passwords(&access), ["newer"]);
+}
+
+#[test]
+fn what_was_never_accepted_does_not_replace_what_was() {
+    let access = access("old");
+    access.need(Who::Local, true);
+    take(&access, Ok(credentials("mistyped")));
+    take(&access, Ok(credentials("new")));
+    assert_eq!(passwords(&access), ["new", "old"]);
+}
+
+#[test]
+fn replicas_log_in_with_what_the_master_took() {
+    let access = access("old");
+    access.need(Who::Local, true);
+    accept(&access, Who::Local);
+    let (first, password) = access.replication();
+    assert_eq!(password.expect("one").expose_secret(), "old");
+    access.watching(true);
+    take(&access, Ok(credentials("new")));
+    accept(&access, Who::Local);
+    assert_eq!(access.replication().0, first, "the master has not taken it");
+    accept(&access, Who::Watched);
+    let (second, password) = access.replication();
+    assert!(second > first);
+    assert_eq!(password.expect("one").expose_secret(), "new");
+    accept(&access, Who::Watched);
+    assert_eq!(access.replication().0, second, "nothing has changed");
+}
+
+/// Files that belong together are swapped one after the other: what is found once may be half of it.
+#[test]
+fn broken_files_are_told_when_they_stay_broken_and_change_nothing() {
+    let access = access("old");
+    let broken =
+        || Err(vec![AccessError::new("--redis-key", "it does not belong to --redis-cert")]);
+    take(&access, broken());
+    assert_eq!(access.problems(SystemTime::now()), [""; 0]);
+    take(&access, broken());
+    let told = access.problems(SystemTime::now());
+    assert!(told.len() == 1 && told[0].starts_with("--redis-key: it does not belong"), "{told:?}");
+    assert_eq!(passwords(&access), ["old"]);
+    take(&access, Ok(credentials("old")));
+    assert_eq!(access.problems(SystemTime::now()), [""; 0]);
+    assert_eq!(access.newest().generation, 0, "nothing has changed");
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let access = Access::fixed(Some("hive".into()), Some(SecretString::from("sesame".to_owned())));
+    access.refused(Who::Local, &Endpoint { host: "a".into(), port: 1 }, "WRONGPASS");
+    let shown = format!("{access:?} {:?}", access.problems(SystemTime::now()));
+    assert!(!shown.contains("sesame") && shown.contains("WRONGPASS"), "{shown}");
+}

@@ -1,0 +1,190 @@
+//! Brings new passwords and certificates into use: tries them on a connection of their own, then on
+//! the one that stands, which is never cut for it.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::access::{Credentials, Who};
+use super::attend::Attended;
+use super::connection::{Answer, Link};
+use super::contact::{Contact, contact_with};
+use super::keeper::{ANSWER_TIMEOUT, Charge, Keeper};
+use super::settings::{MASTERAUTH_SET, get_text, set, set_masterauth};
+
+/// How long a trial may take.
+const TRIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// How soon what was refused is tried again: the server may learn of it later.
+const AGAIN: Duration = Duration::from_secs(3);
+/// How often a certificate that ends soon is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// The setting with which Redis reads all its certificates again, also where it stays the same.
+const CERTIFICATE: &str = "tls-cert-file";
+
+/// What is under way, and what was done last.
+#[derive(Default)]
+pub(super) struct Renewal {
+    trial: Option<Trial>,
+    /// What was tried last, and when.
+    tried: Option<(u64, Instant)>,
+    /// Which connection was told of, and with which reading of the files.
+    noted: Option<(Weak<Link>, u64)>,
+    /// The number of what replicas of this Redis log in with.
+    pub masterauth: u64,
+}
+
+struct Trial {
+    with: Arc<Credentials>,
+    outcome: oneshot::Receiver<Contact>,
+    _abort: DropGuard,
+}
+
+impl Keeper {
+    /// Tells what the connection that stands was opened with.
+    pub(super) fn note_access(&mut self) {
+        let Some(link) = self.link.clone() else { return };
+        let (with, password) = link.used();
+        let (this, noted) = (Arc::downgrade(&link), self.renewal.noted.as_ref());
+        if noted.is_some_and(|(of, at)| of.ptr_eq(&this) && *at == with.generation) {
+            return;
+        }
+        self.dialer.access.accepted(self.who(), &with, password.as_ref());
+        self.renewal.noted = Some((this, with.generation));
+    }
+
+    /// Goes on with what is new, on a Redis that has just answered. `false` when something came that
+    /// cannot wait.
+    pub(super) async fn renew(&mut self) -> bool {
+        if let Some(with) = self.tried_well()
+            && !self.authenticate(with).await
+        {
+            return false;
+        }
+        self.note_access();
+        if self.is_trial_due() {
+            if !self.reload_certificates().await {
+                return false;
+            }
+            self.begin_trial();
+        }
+        self.renew_masterauth().await
+    }
+
+    fn who(&self) -> Who {
+        match self.charge {
+            Charge::Local(_) => Who::Local,
+            Charge::Watched(_) => Who::Watched,
+        }
+    }
+
+    fn is_trial_due(&self) -> bool {
+        let newest = self.dialer.access.newest().generation;
+        let Some(link) = self.link.as_ref().filter(|_| self.renewal.trial.is_none()) else {
+            return false;
+        };
+        let last = self.renewal.tried.filter(|(generation, _)| *generation == newest);
+        let rested = |span: Duration| last.is_none_or(|(_, at)| at.elapsed() >= span);
+        if link.used().0.generation != newest {
+            return rested(AGAIN);
+        }
+        self.dialer.access.ends_soon(self.who(), SystemTime::now()) && rested(LOOK_AGAIN)
+    }
+
+    fn begin_trial(&mut self) {
+        let (told, outcome) = oneshot::channel();
+        let mut dialer = self.dialer.clone();
+        dialer.client_name = format!("{}-trial", dialer.client_name);
+        let with = dialer.access.newest();
+        let (abort, tried) = (CancellationToken::new(), with.clone());
+        let task = async move {
+            let contact = timeout(TRIAL_TIMEOUT, contact_with(&dialer, &tried)).await;
+            // Nobody waits when another connection was opened meanwhile.
+            let _ = told.send(contact.unwrap_or(Contact::Unreachable));
+        };
+        tokio::spawn(abort.clone().run_until_cancelled_owned(task));
+        self.renewal.tried = Some((with.generation, Instant::now()));
+        self.renewal.trial = Some(Trial { with, outcome, _abort: abort.drop_guard() });
+    }
+
+    /// What a trial that has ended says may be used.
+    fn tried_well(&mut self) -> Option<Arc<Credentials>> {
+        let trial = self.renewal.trial.as_mut()?;
+        let contact = match trial.outcome.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => return None,
+            ended => ended.unwrap_or(Contact::Unreachable),
+        };
+        let with = self.renewal.trial.take()?.with;
+        match contact {
+            Contact::Answered(_, Answer::Text(_)) => Some(with),
+            Contact::Failed(Answer::Denied(reason) | Answer::Untrusted(reason))
+            | Contact::Answered(_, Answer::Denied(reason) | Answer::Untrusted(reason)) => {
+                let endpoint = &self.dialer.endpoint;
+                self.dialer.access.refused(self.who(), endpoint, &reason);
+                None
+            }
+            // Nothing was learnt.
+            Contact::Refused
+            | Contact::Unreachable
+            | Contact::Failed(_)
+            | Contact::Answered(_, _) => None,
+        }
+    }
+
+    /// Logs the connection that stands in anew. `false` when something came that cannot wait.
+    async fn authenticate(&mut self, with: Arc<Credentials>) -> bool {
+        let Some(link) = self.link.clone() else { return true };
+        let log_in = async move { link.authenticate(&with).await };
+        match self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(log_in)).await {
+            Attended::Done(_) | Attended::Late => true,
+            Attended::Interrupted | Attended::Stop => false,
+        }
+    }
+
+    /// Lets the local Redis read its certificates again: they come from files too, and it does not
+    /// look at them by itself. `false` when something came that cannot wait.
+    async fn reload_certificates(&mut self) -> bool {
+        let (Charge::Local(_), true) = (&self.charge, self.dialer.access.uses_tls()) else {
+            return true;
+        };
+        let Some(link) = self.link.clone() else { return true };
+        let reload = async move {
+            let name = get_text(&link, CERTIFICATE).await.filter(|name| !name.is_empty())?;
+            set(&link, CERTIFICATE, &name).await
+        };
+        match self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(reload)).await {
+            Attended::Done(Some(Err(text))) => {
+                self.board.warn(format!("Redis could not read its certificates again: {text}"));
+                true
+            }
+            Attended::Done(_) | Attended::Late => true,
+            Attended::Interrupted | Attended::Stop => false,
+        }
+    }
+
+    /// Sets what the local Redis logs in to its master with, when that has changed. `false` when
+    /// something came that cannot wait.
+    async fn renew_masterauth(&mut self) -> bool {
+        let (number, password) = self.dialer.access.replication();
+        let (Charge::Local(_), Some(link)) = (&self.charge, self.link.clone()) else { return true };
+        let Some(password) = password.filter(|_| self.renewal.masterauth != number) else {
+            return true;
+        };
+        let renew = async move { set_masterauth(&link, &password).await };
+        match self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(renew)).await {
+            Attended::Done(Some(outcome)) => {
+                self.renewal.masterauth = number;
+                match outcome {
+                    Ok(true) => self.board.changed(MASTERAUTH_SET.to_owned()),
+                    Ok(false) => {}
+                    Err(text) => self.board.warn(text),
+                }
+                true
+            }
+            Attended::Done(None) | Attended::Late => true,
+            Attended::Interrupted | Attended::Stop => false,
+        }
+    }
+}

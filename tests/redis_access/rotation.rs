@@ -1,0 +1,197 @@
+//! Passwords and certificates change in their files while the hive runs, and no connection is cut.
+
+use std::time::SystemTime;
+
+use redis::Value;
+use redis_hive::election::{RedisOrder, RedisView, Target};
+use redis_hive::redis::{Access, AccessSettings, Password, RedisSettings, TlsFiles};
+
+use crate::support::certs::{Authority, Files, NAME, contents};
+use crate::support::mount::Mount;
+use crate::support::room::{Room, settings, soon};
+use crate::support::servers::{PORT, Server};
+use crate::{master_of, system};
+
+const RIGHTS: &str = "+info +replicaof +config|get +config|set +client|setname +client|list \
+                      +client|pause +client|unpause +psync +replconf";
+
+fn let_in(server: &Server, password: &str) {
+    let rule = format!("ACL SETUSER hive on >{password} -@all {RIGHTS}");
+    server.ask(&rule.split_whitespace().collect::<Vec<_>>());
+}
+
+fn shut_out(server: &Server, password: &str) {
+    server.ask(&["ACL", "SETUSER", "hive", &format!("<{password}")]);
+}
+
+fn masterauth(server: &Server) -> String {
+    let Value::Array(pair) = server.ask(&["CONFIG", "GET", "masterauth"]) else {
+        panic!("no pair")
+    };
+    redis::from_redis_value(pair[1].clone()).expect("text")
+}
+
+/// Connections of hives to this server that are no short ones.
+fn standing(server: &Server) -> String {
+    let list: String = redis::from_redis_value(server.ask(&["CLIENT", "LIST"])).expect("text");
+    let hives = list.lines().filter(|line| {
+        line.contains(" name=redis-hive-test ") || line.contains(" name=redis-hive-watch-test ")
+    });
+    let id = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    hives.map(id).collect::<Vec<_>>().join(" ")
+}
+
+fn room_with(file: &Mount, server: &Server) -> Room {
+    let password = Password::File(file.path("password"));
+    let settings_ = AccessSettings { username: Some("hive".into()), password, tls: None };
+    let access = Access::open(settings_).expect("a good file");
+    Room::open(RedisSettings { access, ..settings(server.addr) })
+}
+
+fn problems(room: &Room) -> Vec<String> {
+    room.redis.access().problems(SystemTime::now())
+}
+
+/// The file comes before the servers accept what is in it, then one server, then the master: the old
+/// password serves as long, is forgotten then, and nothing is ever cut.
+#[tokio::test]
+async fn a_password_is_changed_in_two_steps_without_a_cut_connection() {
+    let Some(binary) = system() else { return };
+    let (own, master) = (Server::fenced(&binary), Server::master(&binary));
+    [&own, &master].into_iter().for_each(|server| let_in(server, "old-password"));
+    let file = Mount::new(&[("password", "old-password\n")]);
+    let mut room = room_with(&file, &own);
+    let run_id = room.up("the local Redis", |_| true).await.run_id;
+    room.redis.watch(Some(master_of(&master)));
+    room.watched("the master", |view| matches!(view, RedisView::Up(_))).await;
+    room.redis.order(1, Target::Own, run_id, RedisOrder::Follow(master.addr));
+    room.done(1).await.expect("it follows");
+    room.up("the link is up", |it| it.link_up).await;
+    soon("masterauth is set", || (masterauth(&own) == "old-password").then_some(())).await;
+    let before = (standing(&own), standing(&master));
+
+    file.swap(&[("password", "new-password\n")]);
+    soon("both refuse it", || (problems(&room).len() == 2).then_some(())).await;
+    let told = problems(&room);
+    assert!(
+        told.iter().all(|it| it.contains("WRONGPASS") && !it.contains("new-password")),
+        "{told:?}"
+    );
+    // What is opened meanwhile is opened with the old one.
+    room.redis.probe(own.addr);
+    assert!(matches!(room.probed(own.addr).await, RedisView::Up(_)));
+
+    let_in(&own, "new-password");
+    soon("the local Redis takes it", || (problems(&room).len() == 1).then_some(())).await;
+    assert_eq!(masterauth(&own), "old-password", "the master would refuse the new one");
+    let_in(&master, "new-password");
+    soon("both take it", || problems(&room).is_empty().then_some(())).await;
+    soon("replicas use it", || (masterauth(&own) == "new-password").then_some(())).await;
+
+    [&own, &master].into_iter().for_each(|server| shut_out(server, "old-password"));
+    room.clear();
+    room.up("the link was never down", |it| it.link_up).await;
+    room.watched("the master goes on", |view| matches!(view, RedisView::Up(_))).await;
+    assert_eq!((standing(&own), standing(&master)), before, "the connections are the same");
+    assert_eq!(master.info_of("stats", "sync_full"), "1");
+
+    // A link that breaks now comes back with the new password, and needs no copy.
+    master.ask(&["CLIENT", "KILL", "TYPE", "replica"]);
+    soon("it is back", || (master.info_of("stats", "sync_partial_ok") != "0").then_some(())).await;
+    assert_eq!(master.info_of("stats", "sync_full"), "1");
+    room.redis.probe(master.addr);
+    assert!(matches!(room.probed(master.addr).await, RedisView::Up(_)));
+}
+
+/// A hive that starts in the middle of a change knows the file only.
+#[tokio::test]
+async fn of_several_passwords_the_first_that_is_accepted_is_used() {
+    let Some(binary) = system() else { return };
+    let server = Server::fenced(&binary);
+    let_in(&server, "old-password");
+    let file = Mount::new(&[("password", "new-password\nold-password\n")]);
+    let mut room = room_with(&file, &server);
+    room.up("the server", |_| true).await;
+    soon("replicas use it", || (masterauth(&server) == "old-password").then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_broken_changes_nothing_and_is_told() {
+    let Some(binary) = system() else { return };
+    let server = Server::fenced(&binary);
+    let_in(&server, "old-password");
+    let file = Mount::new(&[("password", "old-password\n")]);
+    let mut room = room_with(&file, &server);
+    room.up("the server", |_| true).await;
+    file.swap(&[("password", "\n")]);
+    soon("it is told", || {
+        problems(&room).iter().any(|it| it.starts_with("--redis-password-file")).then_some(())
+    })
+    .await;
+    room.redis.probe(server.addr);
+    assert!(matches!(room.probed(server.addr).await, RedisView::Up(_)));
+    file.swap(&[("password", "old-password\n")]);
+    soon("it is mended", || problems(&room).is_empty().then_some(())).await;
+}
+
+/// First both CAs, then the new certificates, then only the new CA, as docs/security.md says. The
+/// server reads its own files again because the hive lets it.
+#[tokio::test]
+async fn certificates_are_changed_without_a_cut_connection() {
+    let Some(binary) = system() else { return };
+    let (old, new) = (Authority::new("old CA"), Authority::new("new CA"));
+    let (first, second) = (old.identity(&[]), new.identity(&[]));
+    let mount = Mount::new(&contents(&old.pem, &first));
+    let files = Files::inside(mount.dir());
+    let server = Server::with_tls(&binary, &files.redis_flags(PORT));
+    let tls = TlsFiles {
+        ca: files.ca.clone(),
+        pair: Some((files.cert.clone(), files.key.clone())),
+        server_name: Some(NAME.to_owned()),
+    };
+    let access = Access::open(AccessSettings { tls: Some(tls), ..AccessSettings::default() });
+    let access = access.expect("good files");
+    let mut room = Room::open(RedisSettings { access, ..settings(server.addr) });
+    room.up("the server", |_| true).await;
+    let before = standing(&server);
+
+    // Others that trust and show only what belongs to the new CA.
+    let other = Mount::new(&contents(&new.pem, &second));
+    let both = format!("{}{}", old.pem, new.pem);
+    let steps = [contents(&both, &first), contents(&both, &second), contents(&new.pem, &second)];
+    for (number, step) in (1..).zip(steps) {
+        mount.swap(&step);
+        let settled = || room.redis.access().settled();
+        soon("the change is in use", || (settled() == Some(number)).then_some(())).await;
+        assert_eq!(problems(&room), [""; 0]);
+    }
+    let files = Files::inside(other.dir());
+    let tls = TlsFiles {
+        ca: files.ca,
+        pair: Some((files.cert, files.key)),
+        server_name: Some(NAME.to_owned()),
+    };
+    let newcomer = Access::open(AccessSettings { tls: Some(tls), ..AccessSettings::default() });
+    let newcomer = newcomer.expect("good files");
+    let mut late = Room::open(RedisSettings {
+        access: newcomer,
+        node_name: "late".to_owned(),
+        ..settings(server.addr)
+    });
+    late.up("the server shows the new certificate and takes the new one", |_| true).await;
+    assert_eq!(standing(&server), before, "the connection is the same");
+
+    // Files that do not belong together change nothing.
+    let spoiled =
+        [("ca.pem", new.pem.as_str()), ("cert.pem", &second.cert), ("key.pem", &first.key)];
+    mount.swap(&spoiled);
+    soon("it is told", || {
+        problems(&room)
+            .iter()
+            .any(|it| it.starts_with("--redis-key: it does not belong"))
+            .then_some(())
+    })
+    .await;
+    room.redis.probe(server.addr);
+    assert!(matches!(room.probed(server.addr).await, RedisView::Up(_)));
+}
