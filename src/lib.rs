@@ -12,3 +12,4 @@ pub mod peer;
 pub mod proxy;
 pub mod redis;
 pub mod secrets;
+pub mod sentinel;

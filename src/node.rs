@@ -1,5 +1,6 @@
 //! The only one that knows all rooms: takes one input, runs the core, executes its actions in order.
 
+mod announce;
 mod asks;
 mod confirms;
 mod descriptors;
@@ -27,6 +28,7 @@ use crate::peer::{self, Peers};
 use crate::proxy::Proxy;
 use crate::redis::{self, Facts, Redis};
 use crate::secrets::Keyring;
+use announce::Announcer;
 use asks::Asks;
 use confirms::Confirms;
 use journal::Journal;
@@ -76,6 +78,9 @@ struct Node {
     room: Room,
     discovery: Discovery,
     _http: Http,
+    announcer: Option<Announcer>,
+    /// The route has changed since that was told.
+    route_due: bool,
     pulse: Arc<Pulse>,
     terminate: Signal,
     interrupt: Signal,
@@ -122,6 +127,7 @@ impl Node {
         if config.is_open() {
             tracing::warn!("{}", show::OPEN);
         }
+        let announcer = Announcer::start(&config, me, incarnation, name.clone(), keyring.clone())?;
         tracing::info!(
             node = %me, name, proxy_port = config.proxy_port, http_port = config.http_port,
             "redis-hive {} started", env!("CARGO_PKG_VERSION")
@@ -140,6 +146,8 @@ impl Node {
             room: Room::default(),
             discovery,
             _http: http,
+            announcer,
+            route_due: false,
             pulse,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -240,6 +248,11 @@ impl Node {
             self.execute(action);
         }
         self.out = out;
+        if std::mem::take(&mut self.route_due)
+            && let Some(announcer) = &self.announcer
+        {
+            announcer.publish(&self.core.view());
+        }
     }
 
     fn execute(&mut self, action: Action) {
@@ -251,6 +264,7 @@ impl Node {
             Action::Route { id, route, keep } => {
                 tracing::debug!(id, ?route, ?keep, "route");
                 self.shown.routed(&route);
+                self.route_due = true;
                 if let Some(reads) = &mut self.reads {
                     reads.routed(id, &route, Local::of(self.core.copy()));
                 }
@@ -320,6 +334,9 @@ impl Node {
             self.redis.serve_stale();
         }
         self.status_at = Instant::now();
+        if let Some(announcer) = &self.announcer {
+            announcer.publish(&view);
+        }
         let facts = self.redis.facts().borrow().clone();
         self.make_room(&view, &facts);
         let status = self.shown.status(show::Sources {

@@ -5,7 +5,7 @@ use std::process::Command as Process;
 use std::time::Duration;
 
 use redis_hive::cli::args::{self, Command};
-use redis_hive::config::{Checked, Config, ConfigErrors, LogFormat, Outside};
+use redis_hive::config::{Announce, Checked, Config, ConfigErrors, LogFormat, Outside};
 use redis_hive::secrets::Secrets;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -59,6 +59,9 @@ fn all_errors_come_at_once_and_name_their_flags() {
         "--peer-port=0",
         "--proxy-port=70000",
         "--read-port=-1",
+        "--sentinel-port=x",
+        "--sentinel-name=two words",
+        "--sentinel-announce=both",
         "--redis=redis.example",
         "--heartbeat=5",
         "--priority=low",
@@ -82,6 +85,9 @@ fn all_errors_come_at_once_and_name_their_flags() {
         "--peer-port",
         "--proxy-port",
         "--read-port",
+        "--sentinel-port",
+        "--sentinel-name",
+        "--sentinel-announce",
         "--redis",
         "--heartbeat",
         "--priority",
@@ -144,6 +150,22 @@ fn the_read_endpoint_can_be_switched_off() {
     assert_eq!(moved.read_port, Some(7001));
     assert_eq!(moved.ports().last(), Some(&("--read-port", 7001)));
     assert_eq!(errors(&["--peer=10.0.0.1", "--peer-port=0"]), ["--peer-port"]);
+}
+
+#[test]
+fn the_port_for_clients_of_sentinel_is_off_until_it_is_given() {
+    let sentinel = |flags: &[&str]| {
+        let flags = [&["--peer=10.0.0.1"], flags].concat();
+        judge(&flags).expect("fine").config.sentinel
+    };
+    assert_eq!(sentinel(&["--sentinel-announce=master", "--sentinel-name=x"]), None);
+    let on = sentinel(&["--sentinel-port=26379"]).expect("a port");
+    assert_eq!((on.port, on.name.as_str(), on.announce), (26379, "mymaster", Announce::Proxy));
+    let other =
+        sentinel(&["--sentinel-port=1", "--sentinel-announce=master", "--sentinel-name=x.y"]);
+    let other = other.expect("a port");
+    assert_eq!((other.name.as_str(), other.announce), ("x.y", Announce::Master));
+    assert_eq!(errors(&["--peer=10.0.0.1", "--sentinel-port=6390"]), ["--sentinel-port"]);
 }
 
 #[test]

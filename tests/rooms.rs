@@ -17,6 +17,7 @@ const ROOMS: &[Room] = &[
     Room {
         place: "election",
         never: &[
+            "crate::sentinel",
             "tokio",
             "std::net",
             "std::time",
@@ -40,6 +41,7 @@ const ROOMS: &[Room] = &[
     Room {
         place: "discovery",
         never: &[
+            "crate::sentinel",
             "crate::peer",
             "crate::redis",
             "crate::proxy",
@@ -51,6 +53,7 @@ const ROOMS: &[Room] = &[
     Room {
         place: "peer",
         never: &[
+            "crate::sentinel",
             "crate::redis",
             "crate::proxy",
             "crate::http",
@@ -63,6 +66,7 @@ const ROOMS: &[Room] = &[
     Room {
         place: "redis",
         never: &[
+            "crate::sentinel",
             "crate::peer",
             "crate::proxy",
             "crate::http",
@@ -74,6 +78,7 @@ const ROOMS: &[Room] = &[
     Room {
         place: "proxy",
         never: &[
+            "crate::sentinel",
             "crate::peer",
             "crate::redis",
             "crate::http",
@@ -94,6 +99,7 @@ const ROOMS: &[Room] = &[
     Room {
         place: "http",
         never: &[
+            "crate::sentinel",
             "crate::peer",
             "crate::redis",
             "crate::proxy",
@@ -103,8 +109,32 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
+        place: "sentinel",
+        never: &[
+            "crate::discovery",
+            "crate::peer",
+            "crate::redis",
+            "crate::proxy",
+            "crate::http",
+            "crate::config",
+            "crate::node",
+            "crate::cli",
+            "redis",
+            "hyper",
+            "crate::election::frame",
+            "crate::election::io",
+            "crate::election::Core",
+            "crate::election::Frame",
+            "crate::election::Message",
+            "crate::election::Action",
+            "crate::election::Input",
+            "crate::election::Clocks",
+        ],
+    },
+    Room {
         place: "config",
         never: &[
+            "crate::sentinel",
             "crate::node",
             "crate::cli",
             "crate::peer",
@@ -181,6 +211,8 @@ fn planted_violations_are_found() {
         ("proxy", "use redis_hive::peer::Peers;"),
         ("http", "pub use crate::proxy::Counters;"),
         ("http", "extern crate redis;"),
+        ("sentinel", "use crate::proxy::resp;"),
+        ("sentinel", "use crate::election::{Core, RedisAddr};"),
     ];
     for (place, text) in planted {
         assert!(!violations(room(place), text).is_empty(), "{place}: {text}");
@@ -192,6 +224,7 @@ fn planted_violations_are_found() {
         ("peer", "let redis_addr = peer.redis; self.redis::<u8>();"),
         ("redis", "use crate::election::{Input, RedisView}; use redis::cmd;"),
         ("proxy", "use crate::election::{Epoch, RedisAddr, Route};"),
+        ("sentinel", "use crate::election::RedisAddr; let up = node.redis;"),
         ("http", "let redis = &status.redis; let redis: Vec<u8> = redis_of();"),
     ];
     for (place, text) in fine {

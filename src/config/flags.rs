@@ -51,6 +51,12 @@ pub mod defaults {
     pub const MOVE_SESSIONS: &str = "on";
     /// `--max-clients`
     pub const MAX_CLIENTS: &str = "10000";
+    /// `--sentinel-port`
+    pub const SENTINEL_PORT: &str = "0";
+    /// `--sentinel-name`
+    pub const SENTINEL_NAME: &str = "mymaster";
+    /// `--sentinel-announce`
+    pub const SENTINEL_ANNOUNCE: &str = "proxy";
     /// `--log-level`
     pub const LOG_LEVEL: &str = "info";
     /// The hive's name where neither `--name` nor `--service` is given.
@@ -243,6 +249,22 @@ pub struct Flags {
     #[arg(long, env = "HIVE_MAX_CLIENTS", hide_env_values = true, value_name = "N")]
     #[arg(default_value = defaults::MAX_CLIENTS)]
     pub max_clients: String,
+
+    /// Port that answers clients of Redis Sentinel, usually 26379; 0 = off. The same on all hives
+    #[arg(long, env = "HIVE_SENTINEL_PORT", hide_env_values = true, value_name = "PORT")]
+    #[arg(default_value = defaults::SENTINEL_PORT)]
+    pub sentinel_port: String,
+
+    /// The name under which clients of Redis Sentinel ask for the master
+    #[arg(long, env = "HIVE_SENTINEL_NAME", hide_env_values = true, value_name = "NAME")]
+    #[arg(default_value = defaults::SENTINEL_NAME)]
+    pub sentinel_name: String,
+
+    /// What clients of Redis Sentinel are told. proxy: the leader's write endpoint, and the read
+    /// endpoints; master: the Redis servers themselves, where no hive is in between
+    #[arg(long, env = "HIVE_SENTINEL_ANNOUNCE", hide_env_values = true)]
+    #[arg(value_name = "proxy|master", default_value = defaults::SENTINEL_ANNOUNCE)]
+    pub sentinel_announce: String,
 
     /// json or text [default: json in a container, else text]
     #[arg(long, env = "HIVE_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT")]

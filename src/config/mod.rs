@@ -80,6 +80,8 @@ pub struct Config {
     pub move_sessions: bool,
     /// Clients served at the same time, at least one.
     pub max_clients: usize,
+    /// The port for clients of Redis Sentinel; `None`: there is none.
+    pub sentinel: Option<Sentinel>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// The least important lines that are written.
@@ -127,6 +129,26 @@ pub struct Rescue {
     pub dir: PathBuf,
     /// The most bytes that all saved copies take together; the oldest are deleted first.
     pub max_bytes: u64,
+}
+
+/// What clients of Redis Sentinel find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentinel {
+    /// Where they ask, at each hive.
+    pub port: u16,
+    /// The master's name.
+    pub name: String,
+    /// What they are told.
+    pub announce: Announce,
+}
+
+/// Which addresses clients of Redis Sentinel are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announce {
+    /// Those of the Redis servers.
+    Master,
+    /// Those of the hives' endpoints.
+    Proxy,
 }
 
 /// How log lines look.
@@ -198,7 +220,8 @@ impl Config {
             ("--http-port", self.http_port),
         ];
         let read = self.read_port.map(|port| ("--read-port", port));
-        always.into_iter().chain(read).collect()
+        let sentinel = self.sentinel.as_ref().map(|sentinel| ("--sentinel-port", sentinel.port));
+        always.into_iter().chain(read).chain(sentinel).collect()
     }
 
     /// Whether others reach the peer port, and need no secret there.
@@ -257,6 +280,7 @@ impl Config {
                 defaults::MAX_CLIENTS,
                 1..=1_000_000,
             ) as usize,
+            sentinel: values::sentinel(&mut read, flags),
             log_format: values::log_format(&mut read, flags, outside),
             log_level: values::log_level(&mut read, flags),
             dns_server: read

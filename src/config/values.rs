@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::flags::{Flags, defaults};
 use super::read::Reader;
-use super::{LogFormat, Outside, Rescue, Timing};
+use super::{Announce, LogFormat, Outside, Rescue, Sentinel, Timing};
 use crate::election::NodeId;
 use crate::secrets::{SecretSource, Secrets};
 
@@ -180,6 +180,22 @@ pub(super) fn proxy_threads(read: &mut Reader<'_>, flags: &Flags, outside: &Outs
         ));
     }
     outside.cpus
+}
+
+/// The flags that begin with `--sentinel-`.
+pub(super) fn sentinel(read: &mut Reader<'_>, flags: &Flags) -> Option<Sentinel> {
+    use defaults as d;
+    let port = read.port_or_off("--sentinel-port", &flags.sentinel_port, d::SENTINEL_PORT);
+    let name = read.optional("--sentinel-name", Some(&flags.sentinel_name));
+    let name = name.unwrap_or(d::SENTINEL_NAME);
+    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if !(1..=64).contains(&name.len()) || !name.chars().all(fits) {
+        read.error("--sentinel-name", "give 1 to 64 letters, digits, dots, dashes or underscores");
+    }
+    let words = ["proxy", "master"];
+    let proxy = read.either("--sentinel-announce", &flags.sentinel_announce, words);
+    let announce = if proxy { Announce::Proxy } else { Announce::Master };
+    port.map(|port| Sentinel { port, name: name.to_owned(), announce })
 }
 
 pub(super) fn log_format(read: &mut Reader<'_>, flags: &Flags, outside: &Outside) -> LogFormat {

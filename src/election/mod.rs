@@ -249,6 +249,14 @@ pub struct PeerView {
     pub offset: Option<u64>,
     /// Whether it is heard and hears this hive.
     pub reachable: bool,
+    /// Where its Redis is; `None` for a witness.
+    pub redis: Option<RedisAddr>,
+    /// Its Redis answers.
+    pub redis_answers: bool,
+    /// What its Redis said last.
+    pub passport: Option<Passport>,
+    /// Its `--priority`.
+    pub priority: u32,
 }
 
 impl Core {
@@ -350,6 +358,10 @@ impl Core {
                 silent_for: now.since(peer.heard),
                 offset: state.copy.map(|copy| copy.offset),
                 reachable: self.peers.reaches(node, now),
+                redis: state.redis.filter(|_| !state.witness),
+                redis_answers: state.redis_answers,
+                passport: state.copy.map(|copy| copy.passport),
+                priority: state.priority,
             })
         };
         View {

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 const BACKLOG: i32 = 1024;
 
 /// Opens a non-blocking listener; `::` takes IPv4 too, and becomes 0.0.0.0 where there is no IPv6.
-pub(super) fn listen(bind: IpAddr, port: u16) -> io::Result<TcpListener> {
+pub(crate) fn listen(bind: IpAddr, port: u16) -> io::Result<TcpListener> {
     match open(bind, port) {
         Err(error) if bind.is_unspecified() && bind.is_ipv6() && no_ipv6(&error) => {
             open(Ipv4Addr::UNSPECIFIED.into(), port)

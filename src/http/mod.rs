@@ -28,6 +28,7 @@ use asks::Door;
 use serve::Visit;
 
 pub use asks::{Asked, Outcome, Told};
+pub(crate) use listen::listen;
 pub use status::Status;
 
 /// The control loop must have beaten within this time.
@@ -99,7 +100,7 @@ pub fn start(
     asks: mpsc::Sender<Asked>,
     keyring: Keyring,
 ) -> Result<Http, HttpError> {
-    let opened = listen::listen(bind, port).and_then(|listener| {
+    let opened = listen(bind, port).and_then(|listener| {
         let addr = listener.local_addr()?;
         Ok((TcpListener::from_std(listener)?, addr))
     });

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 
+import follow
 import functions
 import life
 import queues
@@ -14,7 +15,14 @@ from checks import Checks, Metronome
 from hive import Hive
 from setting import Setting
 
-PARTS = {"connect": sends, "features": functions, "steady": steady, "life": life, "jobs": queues}
+PARTS = {
+    "connect": sends,
+    "features": functions,
+    "steady": steady,
+    "life": life,
+    "jobs": queues,
+    "sentinel": follow,
+}
 # A machine that does not run a thread for so long, in seconds, proves nothing about 50 ms.
 STALL = 0.3
 

@@ -1,0 +1,183 @@
+//! What clients of Redis Sentinel are told: from what the core knows to addresses.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::config::{Announce, Config};
+use crate::election::{Incarnation, NodeId, Passport, PeerView, RedisAddr, Route, View};
+use crate::http;
+use crate::secrets::Keyring;
+use crate::sentinel::{self, Limits, Master, Node, Replica, Sentinel, Topology};
+
+use super::journal::socket;
+
+/// The running port, and how addresses are made.
+pub(super) struct Announcer {
+    sentinel: Sentinel,
+    places: Places,
+}
+
+/// All hives have the same ports.
+struct Places {
+    me: NodeId,
+    /// The local Redis; `None` for a witness.
+    redis: Option<RedisAddr>,
+    priority: u32,
+    hive: String,
+    announce: Announce,
+    sentinel_port: u16,
+    proxy_port: u16,
+    read_port: Option<u16>,
+}
+
+impl Announcer {
+    /// Opens the port, if there is to be one.
+    pub fn start(
+        config: &Config,
+        me: NodeId,
+        incarnation: Incarnation,
+        hive: String,
+        keyring: Keyring,
+    ) -> anyhow::Result<Option<Announcer>> {
+        let Some(wanted) = &config.sentinel else { return Ok(None) };
+        let listener = http::listen(config.bind, wanted.port).map_err(|error| {
+            anyhow::anyhow!("--sentinel-port {}: cannot listen: {error}", wanted.port)
+        })?;
+        let settings = sentinel::Settings {
+            name: wanted.name.clone(),
+            id: id(&hive, me),
+            run_id: format!("{:040x}", incarnation.0),
+            quorum: config.quorum,
+            down_after: config.timing.peer_timeout,
+            failover_timeout: config.timing.hold_timeout,
+            keyring,
+            limits: Limits::default(),
+        };
+        let places = Places {
+            me,
+            redis: (!config.witness).then(|| RedisAddr::new(me.ip, config.redis.port())),
+            priority: config.priority,
+            hive,
+            announce: wanted.announce,
+            sentinel_port: wanted.port,
+            proxy_port: config.proxy_port,
+            read_port: config.read_port,
+        };
+        Ok(Some(Announcer { sentinel: sentinel::start(listener, settings)?, places }))
+    }
+
+    /// Tells what holds now.
+    pub fn publish(&self, view: &View) {
+        self.sentinel.publish(self.places.topology(view));
+    }
+}
+
+impl Places {
+    fn topology(&self, view: &View) -> Topology {
+        Topology {
+            master: self.master(view),
+            replicas: self
+                .own(view)
+                .into_iter()
+                .chain(view.peers.iter().filter_map(|peer| self.replica(peer)))
+                .collect(),
+            hives: view.peers.iter().map(|peer| self.hive(peer)).collect(),
+        }
+    }
+
+    /// The master that this hive's own clients are sent to.
+    fn master(&self, view: &View) -> Option<Master> {
+        let (Route::Forward { epoch, master, run_id } | Route::Held { epoch, master, run_id }) =
+            view.route
+        else {
+            return None;
+        };
+        let leadership = view.leadership.filter(|leadership| leadership.epoch == epoch)?;
+        let addr = match self.announce {
+            Announce::Master => socket(master),
+            // The leader lives, also where the master's own hive does not; and all hives name it.
+            Announce::Proxy => SocketAddr::new(leadership.leader.ip, self.proxy_port),
+        };
+        let node = node(addr, run_id.to_string(), true, Duration::ZERO);
+        Some(Master { node, redis: master, epoch: epoch.0 })
+    }
+
+    /// The local Redis.
+    fn own(&self, view: &View) -> Option<Replica> {
+        let passport = view.copy.map(|copy| copy.passport);
+        Some(self.reader(Seen {
+            redis: self.redis?,
+            hive: self.me.ip,
+            connected: true,
+            answers: view.redis_answers,
+            passport,
+            silent_for: Duration::ZERO,
+            priority: self.priority,
+        }))
+    }
+
+    /// The Redis of another hive.
+    fn replica(&self, peer: &PeerView) -> Option<Replica> {
+        Some(self.reader(Seen {
+            redis: peer.redis?,
+            hive: peer.node.ip,
+            connected: peer.reachable,
+            answers: peer.redis_answers,
+            passport: peer.passport,
+            silent_for: peer.silent_for,
+            priority: peer.priority,
+        }))
+    }
+
+    /// A Redis as one that readers may use.
+    fn reader(&self, seen: Seen) -> Replica {
+        let addr = match (self.announce, self.read_port) {
+            (Announce::Proxy, Some(port)) => SocketAddr::new(seen.hive, port),
+            _ => socket(seen.redis),
+        };
+        let passport = seen.passport;
+        let up = seen.connected && seen.answers && passport.is_some();
+        let id = passport.map(|passport| passport.run_id.to_string()).unwrap_or_default();
+        let node = node(addr, id, up, seen.silent_for);
+        Replica {
+            redis: seen.redis,
+            connected: seen.connected,
+            link_up: up && passport.is_some_and(|passport| passport.link_up),
+            link_since: node.since,
+            node,
+            upstream: passport.and_then(|passport| passport.upstream),
+            priority: seen.priority,
+            offset: passport.map_or(0, |passport| passport.offset),
+        }
+    }
+
+    /// Another hive as a Sentinel.
+    fn hive(&self, peer: &PeerView) -> Node {
+        let addr = SocketAddr::new(peer.node.ip, self.sentinel_port);
+        node(addr, id(&self.hive, peer.node), peer.reachable, peer.silent_for)
+    }
+}
+
+/// A Redis, as this hive or its own one sees it.
+struct Seen {
+    redis: RedisAddr,
+    hive: IpAddr,
+    /// The hive is heard.
+    connected: bool,
+    /// The Redis answers its hive.
+    answers: bool,
+    passport: Option<Passport>,
+    silent_for: Duration,
+    priority: u32,
+}
+
+fn node(addr: SocketAddr, id: String, up: bool, silent_for: Duration) -> Node {
+    let now = Instant::now();
+    let heard = now.checked_sub(silent_for).unwrap_or(now);
+    Node { addr, id, up, heard, since: now }
+}
+
+/// A hive's `SENTINEL MYID`: the same from every hive, and after a restart at the same address.
+fn id(hive: &str, node: NodeId) -> String {
+    sha1_smol::Sha1::from(format!("{hive} {node}")).digest().to_string()
+}
