@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(told(Some(6)), None);
         assert_eq!(epochs(&all), "epochs 5 to 8");
         assert_eq!(epochs(&all[..1]), "epoch 5");
-        let text = explain(&status(), &all, Some(8)).expect("it is known");
+        let text = explain(&status(), &all, Some(8)).expect("it is known").replace('\n', " ");
         assert!(text.contains("without another master: it stayed 10.0.0.1:6379"), "{text}");
         assert!(text.contains("is the master since 2026-11-21T06:00:07.000Z"), "{text}");
         let resigned = Transition { kind: "resigned".to_owned(), ..change(9, "", 1, 1) };

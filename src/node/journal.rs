@@ -188,16 +188,18 @@ impl Journal {
     ) {
         let Some(leadership) = view.leadership else { return };
         let before = self.known;
-        let kind = self.kind(report.at, now_stands, leadership);
         if matches!(self.story.step(), Some(Step::Open)) {
             self.story.clear();
         }
         self.story.end_step(now);
-        let cause = self.story.cause.unwrap_or(match (before, now_stands) {
-            (None, _) => Cause::Started,
-            (Some(_), Stands::Leads) => Cause::Rivals,
-            (Some(_), _) => Cause::Slept,
-        });
+        let kind = self.kind(report.at, now_stands, leadership);
+        let cause = match (self.story.cause, before) {
+            _ if kind == "switchover" => Cause::Planned,
+            (Some(cause), _) => cause,
+            (None, None) => Cause::Started,
+            (None, Some(_)) if now_stands == Stands::Leads => Cause::Rivals,
+            (None, Some(_)) => Cause::Slept,
+        };
         self.count(kind, cause, took_ms);
         let master = socket(leadership.master.addr);
         let from = before.map(|(_, addr)| addr);

@@ -74,6 +74,21 @@ fn a_planned_change_ends_as_a_switchover_on_both_sides() {
     assert_eq!(kinds(&old), ["leads", "resigned", "switchover"]);
 }
 
+/// A follower that neither leads before nor after, and only saw that everybody holds.
+#[test]
+fn who_only_held_for_it_knows_a_switchover_too() {
+    let mut journal = journal();
+    report(&mut journal, 0, FOLLOWS, 1);
+    let held = Route::Held { epoch: Epoch(1), master: master(1).addr, run_id: Id([1; 20]) };
+    journal.did(&Action::Route { id: 2, route: held, keep: Keep::None }, Time(1_000));
+    report(&mut journal, 5, CAMPAIGN, 0);
+    report(&mut journal, 8, FOLLOWS, 2);
+    let told = journal.last(1).pop().expect("an entry");
+    assert_eq!((told.kind.as_str(), told.cause.as_str()), ("switchover", "planned"));
+    let phases: Vec<_> = told.phases.iter().map(|it| (it.name.as_str(), it.us)).collect();
+    assert_eq!(phases, [("hold", 4_000), ("handover", 3_000)]);
+}
+
 #[test]
 fn an_election_is_a_failover() {
     let successor = [(FOLLOWS, 1), (CAMPAIGN, 0), (Claim, 0), (LEADS, 2)];
