@@ -257,8 +257,6 @@ pub struct PeerView {
     pub redis: Option<RedisAddr>,
     /// Its Redis answers.
     pub redis_answers: bool,
-    /// What its Redis said last.
-    pub passport: Option<Passport>,
 }
 
 impl Core {
@@ -363,7 +361,6 @@ impl Core {
                 reachable: self.peers.reaches(node, now),
                 redis: state.redis.filter(|_| !state.witness),
                 redis_answers: state.redis_answers,
-                passport: state.copy.map(|copy| copy.passport),
             })
         };
         View {
