@@ -189,16 +189,4 @@ mod examples {
             limits: Limits::default(),
         }
     }
-
-    /// A site that nobody is connected to.
-    pub fn site(settings: Settings, topology: Topology) -> Arc<Site> {
-        Arc::new(Site {
-            events: broadcast::Sender::new(settings.limits.events),
-            settings,
-            port: 26379,
-            topology: watch::channel(Arc::new(topology)).1,
-            started: Instant::now(),
-            counters: Counters::default(),
-        })
-    }
 }
