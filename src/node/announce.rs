@@ -181,3 +181,152 @@ fn node(addr: SocketAddr, id: String, up: bool, silent_for: Duration) -> Node {
 fn id(hive: &str, node: NodeId) -> String {
     sha1_smol::Sha1::from(format!("{hive} {node}")).digest().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::election::{
+        Epoch, HiveRole, Id, Leadership, Master as Leading, RedisRole, Version, Wall,
+    };
+
+    fn id_of(host: u8) -> NodeId {
+        NodeId::new([10, 0, 0, host].into(), 6390)
+    }
+
+    fn redis(host: u8) -> RedisAddr {
+        RedisAddr::new([10, 0, 0, host].into(), 6379)
+    }
+
+    fn passport(host: u8, of: Option<u8>) -> Passport {
+        Passport {
+            run_id: Id([host; 20]),
+            version: Version::default(),
+            role: if of.is_some() { RedisRole::Replica } else { RedisRole::Master },
+            loading: false,
+            loaded_bytes: 0,
+            backlog: true,
+            offset: 1_000,
+            keys: 1,
+            dataset_bytes: 1,
+            replid: Id([9; 20]),
+            replid2: Id::NONE,
+            second_offset: 0,
+            upstream: of.map(redis),
+            link_up: of.is_some(),
+            syncing: false,
+            replicas: 0,
+        }
+    }
+
+    fn peer(host: u8, of: Option<u8>) -> PeerView {
+        PeerView {
+            node: id_of(host),
+            role: HiveRole::Follower,
+            epoch: Epoch(3),
+            silent_for: Duration::from_millis(50),
+            offset: Some(1_000),
+            reachable: true,
+            redis: Some(redis(host)),
+            redis_answers: true,
+            passport: Some(passport(host, of)),
+            priority: 100,
+        }
+    }
+
+    /// 10.0.0.1 sees 10.0.0.`leader` lead with the Redis of 10.0.0.`master`; 10.0.0.4 is a witness.
+    fn view(leader: u8, master: u8) -> View {
+        let epoch = Epoch(3);
+        let leading = Leading {
+            addr: redis(master),
+            run_id: Id([master; 20]),
+            replid: Id([9; 20]),
+            root: Id([9; 20]),
+        };
+        let leadership = Leadership {
+            epoch,
+            leader: id_of(leader),
+            incarnation: Incarnation(1),
+            master: leading,
+        };
+        let of = |host| (host != master).then_some(master);
+        View {
+            role: HiveRole::Follower,
+            epoch,
+            leadership: Some(leadership),
+            route: Route::Forward { epoch, master: redis(master), run_id: Id([master; 20]) },
+            copy: None,
+            redis_answers: false,
+            peers: vec![
+                peer(2, of(2)),
+                peer(3, of(3)),
+                PeerView { redis: None, passport: None, ..peer(4, None) },
+            ],
+            stopping: false,
+            waiting: String::new(),
+            master_offset: None,
+            election_timestamp: Wall(0),
+            paused: false,
+            lease: None,
+            change: String::new(),
+            witness: false,
+        }
+    }
+
+    fn places(announce: Announce, read_port: Option<u16>) -> Places {
+        Places {
+            me: id_of(1),
+            redis: Some(redis(1)),
+            priority: 100,
+            hive: "shop".to_owned(),
+            announce,
+            sentinel_port: 26379,
+            proxy_port: 6380,
+            read_port,
+        }
+    }
+
+    fn told(announce: Announce, read_port: Option<u16>, view: &View) -> (String, Vec<String>) {
+        let topology = places(announce, read_port).topology(view);
+        let master = topology.master.map(|master| master.node.addr.to_string());
+        let replicas = topology.replicas.iter().map(|replica| replica.node.addr.to_string());
+        (master.unwrap_or_default(), replicas.collect())
+    }
+
+    #[test]
+    fn servers_or_endpoints_are_told() {
+        let all = |port: u16| (1..=3).map(|host| format!("10.0.0.{host}:{port}")).collect();
+        let view = view(2, 3);
+        let servers = ("10.0.0.3:6379".to_owned(), all(6379));
+        assert_eq!(told(Announce::Master, Some(6381), &view), servers);
+        // A regent: its own endpoint lives, that of the master's hive may not.
+        let endpoints = ("10.0.0.2:6380".to_owned(), all(6381));
+        assert_eq!(told(Announce::Proxy, Some(6381), &view), endpoints);
+        assert_eq!(told(Announce::Proxy, None, &view).1, servers.1);
+    }
+
+    #[test]
+    fn only_a_master_with_a_route_is_one() {
+        for route in [Route::Hold, Route::Refuse { reason: "no".to_owned() }] {
+            let closed = View { route, ..view(2, 2) };
+            assert_eq!(told(Announce::Proxy, Some(6381), &closed).0, "");
+        }
+        let unled = View { leadership: None, ..view(2, 2) };
+        assert_eq!(told(Announce::Master, Some(6381), &unled).0, "");
+    }
+
+    #[test]
+    fn who_is_not_heard_is_down() {
+        let mut view = view(2, 2);
+        (view.peers[0].reachable, view.peers[1].redis_answers) = (false, false);
+        let topology = places(Announce::Master, None).topology(&view);
+        let up = |replica: &Replica| (replica.connected, replica.node.up, replica.link_up);
+        let replicas: Vec<_> = topology.replicas.iter().map(up).collect();
+        // The local one has not answered yet.
+        let down = (true, false, false);
+        assert_eq!(replicas, [down, (false, false, false), down]);
+        let hives: Vec<_> = topology.hives.iter().map(|hive| hive.up).collect();
+        assert_eq!(hives, [false, true, true]);
+        assert_eq!(topology.hives[0].id, id("shop", id_of(2)));
+        assert_eq!(topology.hives[0].id.len(), 40);
+    }
+}

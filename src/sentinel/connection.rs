@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
@@ -195,7 +195,7 @@ impl Connection {
         tokio::select! {
             ready = self.stream.readable() => {
                 ready?;
-                self.read().await
+                self.read()
             }
             event = next(&mut self.events) => {
                 let Some(event) = event else { return Ok(false) };
@@ -207,9 +207,14 @@ impl Connection {
         }
     }
 
-    async fn read(&mut self) -> io::Result<bool> {
+    /// Takes what is there; `false`: nothing will come any more.
+    fn read(&mut self) -> io::Result<bool> {
         self.requests.buffer.reserve(READ_BYTES);
-        Ok(self.stream.read_buf(&mut self.requests.buffer).await? > 0)
+        match self.stream.try_read_buf(&mut self.requests.buffer) {
+            Ok(len) => Ok(len > 0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends all replies.

@@ -101,7 +101,6 @@ pub struct Sentinel {
 pub fn start(listener: TcpListener, settings: Settings) -> io::Result<Sentinel> {
     let addr = listener.local_addr()?;
     let (topology, seen) = watch::channel(Arc::new(Topology::default()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let site = Arc::new(Site {
         events: broadcast::Sender::new(settings.limits.events),
         settings,
@@ -113,12 +112,18 @@ pub fn start(listener: TcpListener, settings: Settings) -> io::Result<Sentinel> 
     let end = CancellationToken::new();
     let ended = end.clone();
     let thread = std::thread::Builder::new().name("hive-sentinel".to_owned()).spawn(move || {
-        let serve = connection::serve(listener, site);
-        if let Some(Err(error)) = runtime.block_on(ended.run_until_cancelled(serve)) {
+        if let Err(error) = run(listener, site, &ended) {
             tracing::error!("--sentinel-port: {error}: it answers no more");
         }
     })?;
     Ok(Sentinel { addr, topology, end, thread: Some(thread) })
+}
+
+/// Serves until the end.
+fn run(listener: TcpListener, site: Arc<Site>, end: &CancellationToken) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let serve = connection::serve(listener, site);
+    runtime.block_on(end.run_until_cancelled(serve)).unwrap_or(Ok(()))
 }
 
 impl Sentinel {

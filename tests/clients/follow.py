@@ -1,6 +1,5 @@
 """Clients that find the master through the Sentinel-compatible port follow it, whoever it is."""
 
-import os
 import subprocess
 from contextlib import ExitStack
 
@@ -32,13 +31,8 @@ def run(checks, hive, setting):
 
 def announcing(setting, announce):
     """A hive whose nodes have the port."""
-    given = {"HIVE_SENTINEL_PORT": str(PORT), "HIVE_SENTINEL_ANNOUNCE": announce}
-    os.environ.update(given)
-    try:
-        return Hive(setting.binary, setting.server, setting.place)
-    finally:
-        for name in given:
-            del os.environ[name]
+    flags = [f"--sentinel-port={PORT}", f"--sentinel-announce={announce}"]
+    return Hive(setting.binary, setting.server, setting.place, *flags)
 
 
 def follow(checks, hive, setting, announce, stack):

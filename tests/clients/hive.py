@@ -32,7 +32,7 @@ def within(limit, condition):
 class Hive:
     """`redis-hive dev`, which ends with the `with` block, or with this process."""
 
-    def __init__(self, binary, server, directory):
+    def __init__(self, binary, server, directory, *hive_args):
         self.binary = binary
         self.port = free_ports()
         # `dev` takes the server that comes first in PATH.
@@ -40,8 +40,9 @@ class Hive:
         shutil.rmtree(tools, ignore_errors=True)
         tools.mkdir(parents=True)
         (tools / "redis-server").symlink_to(server)
+        dev = [binary, "dev", "--nodes", str(len(NODES)), "--base-port", str(self.port)]
         self.dev = subprocess.Popen(
-            guarded([binary, "dev", "--nodes", str(len(NODES)), "--base-port", str(self.port)]),
+            guarded([*dev, *(f"--hive-arg={arg}" for arg in hive_args)]),
             env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

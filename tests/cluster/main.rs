@@ -31,5 +31,7 @@ mod repair;
 mod rescue;
 mod rolling;
 mod secret;
+mod sentinel;
 mod sessions;
+mod story;
 mod strangers;

@@ -144,10 +144,11 @@ fn the_fields_are_those_of_a_real_sentinel() {
     eventually("the Sentinels know each other and the replica", || {
         let master = real.ask(&["SENTINEL", "MASTER", "mymaster"]);
         let count = |name| value(&master, name).is_some_and(|count| count == "1");
-        let replica = first(real.ask(&["SENTINEL", "REPLICAS", "mymaster"]));
+        let flags = |asked| value(&first(real.ask(&["SENTINEL", asked, "mymaster"])), "flags");
         count("num-slaves")
             && count("num-other-sentinels")
-            && value(&replica, "flags").is_some_and(|flags| flags == "slave")
+            && flags("REPLICAS").as_deref() == Some("slave")
+            && flags("SENTINELS").as_deref() == Some("sentinel")
     });
     for asked in [
         &["SENTINEL", "MASTERS"][..],

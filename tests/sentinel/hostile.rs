@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use redis_hive::sentinel::Limits;
+use socket2::SockRef;
 
 use super::talk::{PATIENCE, Port, healthy, without_master};
 
@@ -123,12 +124,14 @@ fn a_subscriber_that_does_not_read_is_closed() {
         client.send(b"PSUBSCRIBE *\r\n");
         client.until(":1\r\n");
     }
+    // What the kernel keeps for it is soon full.
+    SockRef::from(&deaf.stream).set_recv_buffer_size(4096).expect("a socket");
     // `hears` sets the pace, so that no event is merged with the next.
     let started = Instant::now();
-    for turn in 0.. {
+    for turn in 0_u64.. {
         port.sentinel.publish(without_master());
         hears.until("+odown");
-        port.sentinel.publish(healthy(1 + turn % 2));
+        port.sentinel.publish(healthy(1 + (turn % 2) as u8));
         hears.until(if turn == 0 { "-odown" } else { "+switch-master" });
         // A write to who has been closed fails at last.
         if turn % 16 == 0 && deaf.stream.write_all(b"PING\r\n").is_err() {

@@ -36,6 +36,9 @@ pub struct DevArgs {
     #[arg(long, default_value_t = 7000, value_name = "PORT")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=65534))]
     pub base_port: u16,
+    /// One more argument for every sidecar, such as --hive-arg=--sentinel-port=26379; may be repeated
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    pub hive_arg: Vec<String>,
     /// Becomes the command after `--`, which dies with this process: how nodes are started
     #[arg(long, hide = true, value_name = "PID")]
     pub guard: Option<u32>,
@@ -72,7 +75,8 @@ fn start(args: &DevArgs) -> Result<(), (u8, String)> {
         Endpoint::bind(port).map_err(why)
     };
     let (write, read) = (endpoint(port)?, endpoint(port.saturating_add(1))?);
-    let options = Options::new(exe, redis_server);
+    let mut options = Options::new(exe, redis_server);
+    options.hive_args.clone_from(&args.hive_arg);
     let mut hive = prepare(&options, args.nodes).map_err(|e| unavailable(e.to_string()))?;
     for host in 1..=args.nodes {
         hive.start(host).map_err(|e| (FAILED, format!("node {host}: {e}")))?;
