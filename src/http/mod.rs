@@ -32,6 +32,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::secrets::Keyring;
 use asks::Door;
 use events::Events;
+use journal::Transition;
 use metrics::Moment;
 use serve::Visit;
 
@@ -197,7 +198,12 @@ impl Site {
         match parameter(query, "since").map_or(Ok(0), str::parse) {
             Ok(since) => {
                 let all = self.sources.journal.after(since);
-                json(StatusCode::OK, &all.iter().map(Arc::as_ref).collect::<Vec<_>>())
+                let all: Vec<&Transition> = all.iter().map(Arc::as_ref).collect();
+                // Megabytes in a large hive: not spread out for people.
+                match serde_json::to_vec(&all) {
+                    Ok(body) => answer(StatusCode::OK, "application/json", body.into()),
+                    Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+                }
             }
             Err(_) => text(StatusCode::BAD_REQUEST, "since must be the number of a transition\n"),
         }
