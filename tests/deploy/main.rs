@@ -1,6 +1,7 @@
 //! What is in `deploy/`, held against schemas, rules and the programs that read it.
 
 mod compose;
+mod real;
 mod render;
 mod rollout;
 mod rules;
