@@ -5,6 +5,7 @@ mod docs;
 mod helm;
 #[path = "../support/markdown.rs"]
 mod markdown;
+mod real;
 mod render;
 mod rollout;
 mod rules;
