@@ -47,4 +47,6 @@ COPY --from=build /redis-hive /redis-hive
 USER 65532:65532
 # Writes, reads, peers, HTTP.
 EXPOSE 6380 6381 6390 6391
+# For `kubectl exec ... -- redis-hive status`.
+ENV PATH=/
 ENTRYPOINT ["/redis-hive"]
