@@ -103,8 +103,31 @@ pub struct ServiceState {
     pub outcome: Option<Outcome>,
     /// The addresses of the last round.
     pub addresses: Vec<IpAddr>,
+    /// How the rounds ended so far.
+    pub rounds: Rounds,
     /// When the last round ended.
     pub at: Instant,
+}
+
+/// Rounds, by their outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rounds {
+    /// [`Outcome::Complete`]
+    pub complete: u64,
+    /// [`Outcome::Partly`]
+    pub partly: u64,
+    /// [`Outcome::Failed`]
+    pub failed: u64,
+}
+
+impl Rounds {
+    fn count(&mut self, outcome: Outcome) {
+        *match outcome {
+            Outcome::Complete => &mut self.complete,
+            Outcome::Partly(_) => &mut self.partly,
+            Outcome::Failed(_) => &mut self.failed,
+        } += 1;
+    }
 }
 
 /// The running resolution; ends when dropped.
@@ -260,6 +283,7 @@ impl Service {
                 name: None,
                 outcome: None,
                 addresses: Vec::new(),
+                rounds: Rounds::default(),
                 at: now,
             },
             began: now,
@@ -296,6 +320,7 @@ impl Service {
             }
             None => (Outcome::Failed(Failure::NoSuchName), Vec::new()),
         };
+        self.state.rounds.count(outcome);
         self.state.outcome = Some(outcome);
         self.state.addresses = addresses;
         self.state.at = Instant::now();

@@ -4,6 +4,7 @@ mod announce;
 mod asks;
 mod confirms;
 mod descriptors;
+mod figures;
 mod journal;
 mod judge;
 mod reads;
@@ -23,7 +24,7 @@ use crate::discovery::{self, Discovery, Search};
 use crate::election::{
     Action, Clocks, Core, Incarnation, Input, RedisAddr, Route, RunId, Target, Time, View, Wall,
 };
-use crate::http::{self, Asked, Http, Pulse};
+use crate::http::{self, Asked, Http, Pulse, Sources};
 use crate::peer::{self, Peers};
 use crate::proxy::Proxy;
 use crate::redis::{self, Facts, Redis};
@@ -31,6 +32,7 @@ use crate::secrets::Keyring;
 use announce::Announcer;
 use asks::Asks;
 use confirms::Confirms;
+use figures::Meter;
 use journal::Journal;
 use judge::Local;
 use reads::Reads;
@@ -89,6 +91,7 @@ struct Node {
     keyring: Keyring,
     status: watch::Sender<Arc<http::status::Status>>,
     status_at: Instant,
+    meter: Meter,
     origin: Instant,
     /// How long the data plane may go on without a sign of life of this loop.
     fresh_for: Duration,
@@ -119,11 +122,14 @@ impl Node {
         let core = Core::new(settings::core_settings(&config, me, incarnation), clocks(origin));
         let shown = Shown::new(me, incarnation, name.clone(), &config);
         let pulse = Arc::new(Pulse::default());
-        let first = shown.first();
-        let (status, receiver) = watch::channel(Arc::new(first));
+        let (status, shown_now) = watch::channel(Arc::new(shown.first()));
         let (asked_in, asked) = mpsc::channel(ASKED);
+        let pages = http::Journal::new(format!("{:016x}", incarnation.0));
+        let (meter, figures) = Meter::new(keyring.clone());
+        let sources =
+            Sources { status: shown_now, figures, journal: pages.clone(), pulse: pulse.clone() };
         let (bind, port) = (config.bind, config.http_port);
-        let http = http::start(bind, port, receiver, pulse.clone(), asked_in, keyring.clone())?;
+        let http = http::start(bind, port, sources, asked_in, keyring.clone())?;
         if config.is_open() {
             tracing::warn!("{}", show::OPEN);
         }
@@ -151,11 +157,12 @@ impl Node {
             pulse,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            journal: Journal::default(),
+            journal: Journal::new(pages, me.ip, config.priority),
             shown,
             keyring,
             status,
             status_at: origin,
+            meter,
             origin,
             fresh_for: config.timing.peer_timeout - config.timing.heartbeat,
             stopping: Stopping::new(config.timing.drain_timeout),
@@ -243,9 +250,12 @@ impl Node {
 
     fn take(&mut self, input: Input) {
         let mut out = std::mem::take(&mut self.out);
-        self.core.handle(clocks(self.origin), input, &mut out);
+        let clocks = clocks(self.origin);
+        self.journal.saw(&input, clocks.now);
+        self.core.handle(clocks, input, &mut out);
         for action in out.drain(..) {
-            self.execute(action);
+            self.journal.did(&action, clocks.now);
+            self.execute(action, clocks.now);
         }
         self.out = out;
         if std::mem::take(&mut self.route_due)
@@ -255,7 +265,7 @@ impl Node {
         }
     }
 
-    fn execute(&mut self, action: Action) {
+    fn execute(&mut self, action: Action, now: Time) {
         match action {
             Action::Broadcast(frame) => self.peers.broadcast(&frame),
             Action::Send { to, frame } => self.peers.send(to, &frame),
@@ -296,8 +306,7 @@ impl Node {
             Action::LiftFence => self.redis.lift_fence(),
             Action::Probe(addr) => self.redis.probe(addr),
             Action::Report(report) => {
-                let view = self.core.view();
-                self.journal.write(&report, view.leadership, view.paused);
+                self.journal.write(&report, &self.core.view(), now);
                 self.status_at = self.origin;
             }
             Action::Exit => self.stopping.release(Instant::now()),
@@ -339,7 +348,7 @@ impl Node {
         }
         let facts = self.redis.facts().borrow().clone();
         self.make_room(&view, &facts);
-        let status = self.shown.status(show::Sources {
+        let sources = show::Sources {
             view,
             facts: &facts,
             access: self.redis.access().problems(SystemTime::now()),
@@ -349,8 +358,9 @@ impl Node {
             journal: &self.journal,
             secret: self.keyring.problem(),
             current_run: self.current_run,
-        });
-        self.status.send_replace(Arc::new(status));
+        };
+        self.meter.read(&sources, self.peers.counters());
+        self.status.send_replace(Arc::new(self.shown.status(sources)));
     }
 
     /// Leaves connections of the master and of the local Redis to others (DESIGN 2.2, `--max-clients`).

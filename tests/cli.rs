@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use redis_hive::cli::dev::launch::BOOT_FENCE;
 use redis_hive::election::{Ask, Verdict};
-use redis_hive::http::{self, Http, Status};
+use redis_hive::http::{self, Http, Sources, Status};
 use redis_hive::secrets::{Keyring, Secrets};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -61,7 +61,7 @@ fn serve(bend: impl FnOnce(&mut Status)) -> (Http, watch::Sender<Arc<Status>>) {
     bend(&mut status);
     let (sender, seen) = watch::channel(Arc::new(status));
     let keyring = Keyring::fixed(Secrets::default());
-    let http = http::start(LOCAL, 0, seen, Arc::default(), mpsc::channel(1).0, keyring);
+    let http = http::start(LOCAL, 0, Sources::of(seen), mpsc::channel(1).0, keyring);
     (http.expect("a free port"), sender)
 }
 
@@ -342,7 +342,7 @@ fn answering(
     let (keep, seen) = watch::channel(Arc::new(status::follower()));
     let (asks, mut asked) = mpsc::channel::<http::Asked>(1);
     let keyring = Keyring::fixed(Secrets::default());
-    let http = http::start(LOCAL, 0, seen, Arc::default(), asks, keyring).expect("a free port");
+    let http = http::start(LOCAL, 0, Sources::of(seen), asks, keyring).expect("a free port");
     let answerer = tokio::spawn(async move {
         let http::Asked { ask, told } = asked.recv().await.expect("a question");
         told.send(http::Told { verdict, text: text.to_owned() }).expect("somebody waits");

@@ -2,8 +2,12 @@
 
 #[path = "http/asks.rs"]
 mod asks;
+#[path = "http/events.rs"]
+mod events;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/metrics.rs"]
+mod metrics;
 #[path = "support/status.rs"]
 mod status;
 
@@ -13,7 +17,7 @@ use std::time::Duration;
 
 use redis_hive::election::{Ask, Verdict};
 use redis_hive::http::status::{Role, Status};
-use redis_hive::http::{self, Asked, Http, Outcome, Pulse, Told};
+use redis_hive::http::{self, Asked, Figures, Http, Journal, Outcome, Pulse, Sources, Told};
 use redis_hive::secrets::{Keyring, Secrets};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,6 +30,8 @@ struct Site {
     http: Http,
     status: watch::Sender<Arc<Status>>,
     pulse: Arc<Pulse>,
+    figures: watch::Sender<Arc<Figures>>,
+    journal: Journal,
     asked: mpsc::Receiver<Asked>,
 }
 
@@ -43,9 +49,12 @@ impl Site {
         let pulse = Arc::new(Pulse::default());
         let (asks, asked) = mpsc::channel(2);
         let keyring = Keyring::fixed(secrets);
-        let http = http::start(bind, 0, seen, Arc::clone(&pulse), asks, keyring);
-        let http = http.expect("a free port");
-        Site { http, status, pulse, asked }
+        let (figures, measured) = watch::channel(Arc::default());
+        let journal = Journal::new("00000000000000ab".to_owned());
+        let (pulse_of, pages) = (Arc::clone(&pulse), journal.clone());
+        let sources = Sources { status: seen, figures: measured, journal: pages, pulse: pulse_of };
+        let http = http::start(bind, 0, sources, asks, keyring).expect("a free port");
+        Site { http, status, pulse, figures, journal, asked }
     }
 
     /// Answers the next question with this verdict, and says what it was.
@@ -216,7 +225,7 @@ async fn a_taken_port_is_told_by_its_flag() {
     let (_keep, seen) = watch::channel(Arc::new(status::follower()));
     let (port, asks) = (site.http.addr.port(), mpsc::channel(1).0);
     let keyring = Keyring::fixed(Secrets::default());
-    let refused = http::start(LOCAL, port, seen, Arc::default(), asks, keyring);
+    let refused = http::start(LOCAL, port, Sources::of(seen), asks, keyring);
     let told = refused.expect_err("the port is taken").to_string();
     assert!(told.starts_with(&format!("--http-port {}: ", site.http.addr.port())), "{told}");
 }

@@ -103,7 +103,7 @@ fn connections_are_set_up_as_with_redis() {
     );
     let mut client = port.client();
     client.send(b"sentinel master\r\nQUIT\r\nPING\r\n");
-    let told = client.to_end();
+    let told = client.until_end();
     assert_eq!(told, "-ERR wrong number of arguments for 'sentinel|master' command\r\n+OK\r\n");
 }
 
@@ -227,7 +227,7 @@ fn one_connection_too_many_is_told_so() {
         client.send(b"PING\r\n");
         client.until("+PONG\r\n");
     }
-    assert_eq!(port.client().to_end(), "-ERR max number of clients reached\r\n");
+    assert_eq!(port.client().until_end(), "-ERR max number of clients reached\r\n");
     drop(one);
     talk::eventually("there is room again", || {
         let mut client = port.client();

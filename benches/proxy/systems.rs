@@ -28,8 +28,9 @@ const SOON: Duration = Duration::from_secs(20);
 const FIRST_PORT: u16 = 7001;
 /// Connections beside the idle ones.
 const SPARE_CLIENTS: usize = 100;
-/// Descriptors that none of the connections takes.
-const SPARE_DESCRIPTORS: u64 = 400;
+/// Descriptors that none of the idle connections takes: a hive keeps 1,024 for other things, and those
+/// of the other clients.
+const SPARE_DESCRIPTORS: u64 = 1024 + 2 * SPARE_CLIENTS as u64;
 
 /// What the systems are started with.
 pub struct Setup {

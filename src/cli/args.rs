@@ -34,6 +34,8 @@ pub enum Command {
     Check(Box<Flags>),
     /// Who leads, who follows, how far behind
     Status(StatusArgs),
+    /// Why the master is where it is: the last change, or that of an epoch, in sentences
+    Explain(ExplainArgs),
     /// Move the master to another hive, without losing a write, and wait for the result
     Switchover(SwitchoverArgs),
     /// Maintenance: nothing fails over and nothing is handed over until `resume`, on all hives
@@ -57,6 +59,23 @@ pub struct StatusArgs {
     /// Ask again every second until interrupted
     #[arg(long)]
     pub watch: bool,
+}
+
+/// What `explain` takes.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Every hive tells what it saw itself, of the last 256 changes since it started. \
+                        Exit codes: 0 told, 1 it knows of none, 64 bad usage, 69 the hive cannot be \
+                        reached."
+)]
+pub struct ExplainArgs {
+    /// The epoch whose beginning is told [default: the last that brought another master]
+    #[arg(value_name = "EPOCH")]
+    pub epoch: Option<u64>,
+    /// The hive to ask
+    #[arg(long, env = "HIVE_HTTP", hide_env_values = true, value_name = "ADDR")]
+    #[arg(default_value = "127.0.0.1:6391")]
+    pub http: String,
 }
 
 /// What `switchover` takes.

@@ -4,6 +4,7 @@ pub mod args;
 mod ask;
 mod check;
 pub mod dev;
+mod explain;
 mod fetch;
 mod guard;
 mod run;
@@ -63,6 +64,7 @@ fn dispatch(cli: Cli, outside: &Outside, open: &[String]) -> ExitCode {
             Err(code) => code,
         },
         Command::Status(args) => block_on(status::run(args)),
+        Command::Explain(args) => block_on(explain::run(args)),
         Command::Switchover(args) => block_on(ask::switchover(args)),
         Command::Pause(args) => block_on(ask::ask(args, "/pause")),
         Command::Resume(args) => block_on(ask::ask(args, "/resume")),

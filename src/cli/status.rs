@@ -256,7 +256,7 @@ fn ago(ms: u64) -> String {
 }
 
 /// Text from elsewhere must not steer the terminal.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::time::Duration;
 
+use super::cause::Cause;
 use super::copies::{Standing, rank};
 use super::frame::{Promise, Resignation, State};
 use super::io::{Action, ReportKind};
@@ -47,11 +48,11 @@ pub(super) struct Candidate {
 
 impl Core {
     /// Enters the campaign. Routes and copies stay as they are.
-    pub(super) fn become_candidate(&mut self, why: String, out: &mut Vec<Action>) {
+    pub(super) fn become_candidate(&mut self, cause: Cause, why: String, out: &mut Vec<Action>) {
         let now = self.now();
         self.lost_at = now;
         self.leaderless_since = self.clock.wall;
-        self.report(ReportKind::Campaign, self.epoch, why, out);
+        self.report(ReportKind::Campaign { cause }, self.epoch, why, out);
         self.role = Role::Candidate(Box::new(Candidate {
             since: self.clock.wall,
             began: now,
@@ -378,6 +379,7 @@ impl Core {
     /// 4.8: gives up a leadership and joins as a candidate.
     pub(super) fn resign(
         &mut self,
+        cause: Cause,
         why: String,
         successor: Option<NodeId>,
         hold: bool,
@@ -405,18 +407,24 @@ impl Core {
         if let Some(began) = self.change_began() {
             self.hold_after_order(&leadership, began);
         }
-        self.report(ReportKind::Resigned, leadership.epoch, why.clone(), out);
+        self.report(ReportKind::Resigned { cause }, leadership.epoch, why.clone(), out);
         if hold {
             self.set_route(Route::Hold, out);
         }
         out.push(Action::LiftFence);
-        self.become_candidate(why, out);
+        self.become_candidate(cause, why, out);
     }
 
     /// 4.8, 5: gives way to another copy: the own Redis is parked and is nobody's living master.
-    pub(super) fn step_down(&mut self, why: String, to: NodeId, out: &mut Vec<Action>) {
+    pub(super) fn step_down(
+        &mut self,
+        cause: Cause,
+        why: String,
+        to: NodeId,
+        out: &mut Vec<Action>,
+    ) {
         let own = self.leadership().is_some_and(|l| l.master.addr == self.set.redis);
-        self.resign(why, Some(to), true, out);
+        self.resign(cause, why, Some(to), true, out);
         let master = self.local.passport.is_some_and(|(p, _)| p.role == RedisRole::Master);
         if own && master {
             self.overruled = true;

@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::cause::Cause;
 use super::frame::{Answer, Message, Order, Verdict};
 use super::io::{Action, OrderError, RedisOrder, RedisView, ReportKind, Target};
 use super::types::{Epoch, Master, NodeId, Passport, RedisAddr, RedisRole, RunId, Time};
@@ -423,7 +424,7 @@ impl Core {
             self.order_master(RedisOrder::Follow(redis), out);
         }
         let why = format!("hands the leadership to {to}, which has every byte");
-        self.resign(why, Some(to), false, out);
+        self.resign(Cause::Planned, why, Some(to), false, out);
         self.see_epoch(epoch);
         self.bound = self.bound.max(epoch);
         if to == self.set.me {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::time::Duration;
 
+use super::cause::Cause;
 use super::copies::same_history;
 use super::frame::{Order, Resignation, State};
 use super::hearing::Peer;
@@ -44,7 +45,7 @@ impl Core {
             return self.adopt(other, out);
         }
         match self.lost(&leadership) {
-            Some(why) => self.lose_leader(why, out),
+            Some((cause, why)) => self.lose_leader(cause, why, out),
             None => {
                 let newest = self.newest(&leadership);
                 if newest != leadership {
@@ -75,19 +76,19 @@ impl Core {
     }
 
     /// 4.1: why this leader is lost, if it is.
-    fn lost(&self, leadership: &Leadership) -> Option<String> {
+    fn lost(&self, leadership: &Leadership) -> Option<(Cause, String)> {
         let now = self.now();
         let leader = leadership.leader;
         if self.resigned(leadership).is_some() {
-            return Some(format!("{leader} resigned"));
+            return Some((Cause::Resigned, format!("{leader} resigned")));
         }
         if self.peers.is_ghost(leader, leadership.incarnation) {
-            return Some(format!("{leader} was restarted or replaced"));
+            return Some((Cause::Restarted, format!("{leader} was restarted or replaced")));
         }
         if let Some(peer) = self.peers.heard(leader, now) {
             return match peer.leads(leader) {
                 Some(_) => None,
-                None => Some(format!("{leader} says that it does not lead")),
+                None => Some((Cause::Resigned, format!("{leader} says that it does not lead"))),
             };
         }
         // A broken link between two hives moves nothing. But where the leader was seen to go, only
@@ -99,7 +100,7 @@ impl Core {
                     .hears_directly(peer, state, now)
                     .is_some_and(|other| other.leader == leader && other.epoch >= leadership.epoch)
         });
-        if through { None } else { Some(format!("{leader} is silent or gone")) }
+        (!through).then(|| (Cause::Silent, format!("{leader} is silent or gone")))
     }
 
     /// The leadership a peer follows, if it heard its leader directly within the peer timeout.
@@ -131,9 +132,9 @@ impl Core {
     }
 
     /// Becomes a candidate: a question that changes nothing (4.2).
-    fn lose_leader(&mut self, why: String, out: &mut Vec<Action>) {
+    fn lose_leader(&mut self, cause: Cause, why: String, out: &mut Vec<Action>) {
         out.push(Action::Resolve);
-        self.become_candidate(why, out);
+        self.become_candidate(cause, why, out);
     }
 
     /// 4.7: follows a leader that is heard, if there is one to follow. `true`: it does now.

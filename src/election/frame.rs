@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::types::{
     Copy, Epoch, HiveRole, Incarnation, Leadership, Master, NodeId, RedisAddr, Root, Wall,
@@ -246,6 +247,24 @@ pub enum DenialReason {
     Living(Living),
     /// The denier cannot judge yet (it has just started, or does not hear the claimer's state).
     NotReady,
+}
+
+/// What the denier does, without its name.
+impl fmt::Display for DenialReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DenialReason::HasLeader(led) => write!(f, "follows {}", led.leader),
+            DenialReason::Better(node) => write!(f, "ranks {node} before the claimer"),
+            DenialReason::Epoch(epoch) => write!(f, "knows epoch {epoch}"),
+            DenialReason::Promised(promise) => {
+                write!(f, "promised epoch {} to {}", promise.epoch, promise.to)
+            }
+            DenialReason::Living(living) => {
+                write!(f, "sees the living master {}", living.master.addr)
+            }
+            DenialReason::NotReady => f.write_str("cannot judge yet"),
+        }
+    }
 }
 
 /// A claim taken back.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use alloc::boxed::Box;
 use core::net::IpAddr;
 
+use super::cause::Cause;
 use super::frame::{Frame, Message, Verdict};
 use super::types::{
     Epoch, Incarnation, Keep, Master, NodeId, Passport, RedisAddr, Route, RunId, Time, Wall,
@@ -287,7 +288,10 @@ pub struct Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportKind {
     /// A campaign began: the leader is lost.
-    Campaign,
+    Campaign {
+        /// How.
+        cause: Cause,
+    },
     /// A claim was sent.
     Claim,
     /// A claim was refused or taken back.
@@ -305,7 +309,10 @@ pub enum ReportKind {
         took_ms: u64,
     },
     /// This hive gave up its leadership.
-    Resigned,
+    Resigned {
+        /// What for.
+        cause: Cause,
+    },
     /// A step of a planned change, of its undoing, or of stopping (ELECTION 6).
     Change,
     /// Pause mode began or ended.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::time::Duration;
 
+use super::cause::Cause;
 use super::change::Change;
 use super::copies::state_of;
 use super::frame::{FactSheet, Resignation};
@@ -92,15 +93,15 @@ impl Core {
     pub(super) fn leading_turn(&mut self, gap: Duration, out: &mut Vec<Action>) {
         if gap >= self.set.peer_timeout {
             let why = String::from("this hive slept longer than the peer timeout");
-            self.resign(why, None, true, out);
+            self.resign(Cause::Slept, why, None, true, out);
             return self.start_anew(out);
         }
         if let Some(why) = self.lease_lost() {
             self.pause_master(out);
-            return self.resign(why, None, true, out);
+            return self.resign(Cause::Lease, why, None, true, out);
         }
         if let Some(why) = self.master_lost() {
-            return self.resign(why, None, true, out);
+            return self.resign(Cause::Redis, why, None, true, out);
         }
         if self.pursue_change(out) {
             return;
@@ -119,7 +120,7 @@ impl Core {
             return;
         }
         if let Some((node, why)) = self.better_candidate() {
-            return self.step_down(why, node, out);
+            return self.step_down(Cause::Better, why, node, out);
         }
         if self.regent_turn(out) {
             return;

@@ -17,6 +17,7 @@
 mod asks;
 mod blank;
 mod campaign;
+mod cause;
 mod change;
 mod claim;
 mod copies;
@@ -47,7 +48,8 @@ mod successor;
 mod time;
 pub mod types;
 
-pub use copies::state_of;
+pub use cause::Cause;
+pub use copies::{given_up, state_of};
 pub use frame::Verdict;
 pub use frame::{Frame, Message};
 pub use io::{
@@ -245,18 +247,16 @@ pub struct PeerView {
     pub epoch: Epoch,
     /// How long it has been silent.
     pub silent_for: Duration,
-    /// The offset of its copy.
-    pub offset: Option<u64>,
+    /// Its copy; `None` for a witness, and while its Redis has never answered.
+    pub copy: Option<Copy>,
+    /// `--priority`
+    pub priority: u32,
     /// Whether it is heard and hears this hive.
     pub reachable: bool,
     /// Where its Redis is; `None` for a witness.
     pub redis: Option<RedisAddr>,
     /// Its Redis answers.
     pub redis_answers: bool,
-    /// What its Redis said last.
-    pub passport: Option<Passport>,
-    /// Its `--priority`.
-    pub priority: u32,
 }
 
 impl Core {
@@ -356,12 +356,11 @@ impl Core {
                 role: state.role,
                 epoch: state.epoch,
                 silent_for: now.since(peer.heard),
-                offset: state.copy.map(|copy| copy.offset),
+                copy: state.copy,
+                priority: state.priority,
                 reachable: self.peers.reaches(node, now),
                 redis: state.redis.filter(|_| !state.witness),
                 redis_answers: state.redis_answers,
-                passport: state.copy.map(|copy| copy.passport),
-                priority: state.priority,
             })
         };
         View {

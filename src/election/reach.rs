@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::cause::Cause;
 use super::change::Asker;
 use super::frame::{State, Verdict};
 use super::io::{Action, RedisView};
@@ -126,7 +127,8 @@ impl Core {
     /// passed over for a while although it has more bytes.
     pub(super) fn resign_for_reach(&mut self, to: NodeId, why: String, out: &mut Vec<Action>) {
         self.failed_promotion = Some(self.now());
-        self.step_down(format!("in favour of {to}: {why}"), to, out);
+        let why = format!("in favour of {to}: {why}");
+        self.step_down(Cause::Reach, why, to, out);
     }
 
     /// A fit follower that is ahead by one measure and not behind by the other.

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::cause::Cause;
 use super::change::Asker;
 use super::frame::{Message, Order};
 use super::io::Action;
@@ -70,6 +71,7 @@ impl Core {
         let order = Order { epoch, from: leadership, master: leadership.master, lease_ms };
         self.send(to, Message::Order(order), out);
         self.resign(
+            Cause::Regent,
             format!("hands the leadership to {to}, beside the master"),
             Some(to),
             false,

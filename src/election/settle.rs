@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::cmp::{Ordering, Reverse};
 use core::time::Duration;
 
+use super::cause::Cause;
 use super::copies::given_up;
 use super::frame::{FactSheet, Resignation};
 use super::io::{Action, RedisView, ReportKind};
@@ -30,7 +31,7 @@ impl Core {
                 // The same master: nothing is to be settled but the epoch.
                 if rival.precedence(&mine) == Ordering::Greater {
                     let why = format!("{} leads the same master in a later epoch", rival.leader);
-                    return self.resign(why, Some(rival.leader), false, out);
+                    return self.resign(Cause::Rivals, why, Some(rival.leader), false, out);
                 }
                 continue;
             }
@@ -84,9 +85,9 @@ impl Core {
     fn yield_to(&mut self, winner: &Leadership, why: alloc::string::String, out: &mut Vec<Action>) {
         let same = self.leadership().is_some_and(|l| l.master.run_id == winner.master.run_id);
         if same {
-            self.resign(why, Some(winner.leader), false, out);
+            self.resign(Cause::Rivals, why, Some(winner.leader), false, out);
         } else {
-            self.step_down(why, winner.leader, out);
+            self.step_down(Cause::Rivals, why, winner.leader, out);
         }
     }
 

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::cause::Cause;
 use super::frame::State;
 use super::hearing::Peer;
 use super::io::{Action, RedisView};
@@ -32,7 +33,7 @@ impl Core {
         let named = self.redis_names_are_settled();
         let redis = self.local.passport.is_some() || self.local.gone || self.set.witness;
         if self.roster.settled(heard, timeout, now) && (named || late) && (redis || late) {
-            self.become_candidate(String::from("started"), out);
+            self.become_candidate(Cause::Started, String::from("started"), out);
         }
     }
 

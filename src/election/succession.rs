@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use super::cause::Cause;
 use super::copies::{same_history, state_of};
 use super::frame::{Claim, DenialReason, Grant, Order};
 use super::io::{Action, OrderError, RedisOrder, Target};
@@ -125,19 +126,11 @@ impl Core {
     }
 
     fn claim_denied(&mut self, from: NodeId, reason: DenialReason, out: &mut Vec<Action>) {
-        let (why, best) = match reason {
-            DenialReason::HasLeader(l) => (format!("{from} follows {}", l.leader), None),
-            DenialReason::Better(node) => (format!("{node} ranks before this hive"), Some(node)),
-            DenialReason::Epoch(epoch) => (format!("{from} knows epoch {epoch}"), None),
-            DenialReason::Promised(p) => {
-                (format!("{from} promised epoch {} to {}", p.epoch, p.to), None)
-            }
-            DenialReason::Living(l) => {
-                (format!("{from} sees the living master {}", l.master.addr), None)
-            }
-            DenialReason::NotReady => (format!("{from} cannot judge yet"), None),
+        let best = match reason {
+            DenialReason::Better(node) => Some(node),
+            _ => None,
         };
-        self.give_up_claim(why, best, out);
+        self.give_up_claim(format!("{from} {reason}"), best, out);
     }
 
     /// A grant came in.
@@ -324,7 +317,8 @@ impl Core {
         let Some((frozen, _)) = self.local.passport else { return };
         let now = self.now();
         if !matches!(self.role, Role::Candidate(_)) {
-            self.become_candidate(format!("ordered to lead by {}", order.from.leader), out);
+            let why = format!("ordered to lead by {}", order.from.leader);
+            self.become_candidate(Cause::Planned, why, out);
         }
         self.withdraw(None, out);
         self.promise = None;

@@ -1,10 +1,14 @@
 //! Probes, status, and what people ask for, over HTTP/1.1 (DESIGN 2.3).
 //!
-//! The driver publishes a [`Status`], beats a [`Pulse`] and answers what is [`Asked`]; nothing here
-//! reaches into another room.
+//! The driver publishes a [`Status`] and [`Figures`], writes a [`Journal`], beats a [`Pulse`] and answers
+//! what is [`Asked`]; nothing here reaches into another room.
 
 mod asks;
+mod events;
+pub mod figures;
+pub mod journal;
 mod listen;
+mod metrics;
 pub mod ready;
 mod serve;
 pub mod status;
@@ -15,9 +19,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -25,16 +31,25 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::secrets::Keyring;
 use asks::Door;
+use events::Events;
+use journal::Transition;
+use metrics::Moment;
 use serve::Visit;
 
 pub use asks::{Asked, Outcome, Told};
+pub use figures::Figures;
+pub use journal::Journal;
 pub(crate) use listen::listen;
 pub use status::Status;
 
 /// The control loop must have beaten within this time.
 const PULSE_MAX: Duration = Duration::from_secs(5);
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Either<Full<Bytes>, events::Stream>>;
+
+/// Pages that can only be read.
+const PAGES: [&str; 7] =
+    ["/livez", "/readyz", "/readyz/read", "/status", "/metrics", "/transitions", "/events"];
 
 /// The listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +90,28 @@ impl Pulse {
     }
 }
 
+/// What is told to who asks.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// What `/status` prints.
+    pub status: watch::Receiver<Arc<Status>>,
+    /// What `/metrics` tells besides.
+    pub figures: watch::Receiver<Arc<Figures>>,
+    /// What `/transitions` and `/events` tell.
+    pub journal: Journal,
+    /// Beaten by the control loop.
+    pub pulse: Arc<Pulse>,
+}
+
+impl Sources {
+    /// A status, and nothing else yet.
+    pub fn of(status: watch::Receiver<Arc<Status>>) -> Sources {
+        let journal = Journal::new(status.borrow().incarnation.clone());
+        let figures = watch::channel(Arc::default()).1;
+        Sources { status, figures, journal, pulse: Arc::default() }
+    }
+}
+
 /// The running server; ends, with its connections, when dropped.
 #[derive(Debug)]
 pub struct Http {
@@ -85,9 +122,8 @@ pub struct Http {
 
 /// Begins to serve. Needs a tokio runtime.
 ///
-/// `bind` `::` means IPv4 too, and IPv4 alone where there is no IPv6. `status` is what `/status`
-/// prints; `pulse` is beaten by the control loop; `asks` takes what people ask for, who must know a
-/// secret of `keyring`, if there is one.
+/// `bind` `::` means IPv4 too, and IPv4 alone where there is no IPv6. `asks` takes what people ask for,
+/// who must know a secret of `keyring`, if there is one.
 ///
 /// # Errors
 ///
@@ -95,8 +131,7 @@ pub struct Http {
 pub fn start(
     bind: IpAddr,
     port: u16,
-    status: watch::Receiver<Arc<Status>>,
-    pulse: Arc<Pulse>,
+    sources: Sources,
     asks: mpsc::Sender<Asked>,
     keyring: Keyring,
 ) -> Result<Http, HttpError> {
@@ -105,7 +140,8 @@ pub fn start(
         Ok((TcpListener::from_std(listener)?, addr))
     });
     let (listener, addr) = opened.map_err(|source| HttpError { port, source })?;
-    let site = Site { status, pulse, door: Door::new(asks, keyring) };
+    let events = Events::new(sources.journal.clone());
+    let site = Site { sources, events, door: Door::new(asks, keyring) };
     let task = tokio::spawn(serve::accept(listener, site));
     Ok(Http { addr, _task: AbortOnDropHandle::new(task) })
 }
@@ -113,8 +149,8 @@ pub fn start(
 /// What every request is answered from.
 #[derive(Clone)]
 struct Site {
-    status: watch::Receiver<Arc<Status>>,
-    pulse: Arc<Pulse>,
+    sources: Sources,
+    events: Events,
     door: Door,
 }
 
@@ -127,18 +163,18 @@ impl Site {
             }
             return self.door.answer(visit, request).await;
         }
-        if !["/livez", "/readyz", "/readyz/read", "/status"].contains(&path) {
+        if !PAGES.contains(&path) {
             return text(StatusCode::NOT_FOUND, "there is no such page\n");
         }
         if method != Method::GET && method != Method::HEAD {
             return not_allowed("GET, HEAD");
         }
-        self.page(path, request.uri().query())
+        self.page(path, request.uri().query(), request.headers())
     }
 
-    /// One of the pages that can only be read.
-    fn page(&self, path: &str, query: Option<&str>) -> Answer {
-        let status = Arc::clone(&self.status.borrow());
+    /// One of [`PAGES`].
+    fn page(&self, path: &str, query: Option<&str>, headers: &HeaderMap) -> Answer {
+        let status = Arc::clone(&self.sources.status.borrow());
         match path {
             "/livez" => probe(self.alive()),
             "/readyz" => probe(self.alive().and_then(|()| ready::ready(&status.readiness))),
@@ -146,12 +182,35 @@ impl Site {
                 Ok(max) => probe(self.alive().and_then(|()| ready::ready_to_read(&status, max))),
                 Err(why) => text(StatusCode::BAD_REQUEST, &why),
             },
+            "/metrics" => {
+                let figures = Arc::clone(&self.sources.figures.borrow());
+                let listeners = self.events.listeners();
+                metrics::page(Moment { status, figures, listeners }, headers)
+            }
+            "/transitions" => self.transitions(query),
+            "/events" => self.events.answer(headers, query),
             _ => json(StatusCode::OK, &*status),
         }
     }
 
+    /// All that are kept, or those with a number above `since`.
+    fn transitions(&self, query: Option<&str>) -> Answer {
+        match parameter(query, "since").map_or(Ok(0), str::parse) {
+            Ok(since) => {
+                let all = self.sources.journal.after(since);
+                let all: Vec<&Transition> = all.iter().map(Arc::as_ref).collect();
+                // Megabytes in a large hive: not spread out for people.
+                match serde_json::to_vec(&all) {
+                    Ok(body) => answer(StatusCode::OK, "application/json", body.into()),
+                    Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+                }
+            }
+            Err(_) => text(StatusCode::BAD_REQUEST, "since must be the number of a transition\n"),
+        }
+    }
+
     fn alive(&self) -> Result<(), String> {
-        let age = self.pulse.age();
+        let age = self.sources.pulse.age();
         if age < PULSE_MAX {
             return Ok(());
         }
@@ -159,14 +218,15 @@ impl Site {
     }
 }
 
-/// `max_lag_bytes=N` of a query; other parameters are ignored.
+/// The first value of this name in a query; other parameters are ignored.
+fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
+    let mut pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
 fn max_lag_bytes(query: Option<&str>) -> Result<Option<u64>, String> {
-    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-    let Some((_, value)) = pairs.into_iter().find(|(key, _)| *key == "max_lag_bytes") else {
-        return Ok(None);
-    };
-    match value.parse() {
-        Ok(max) => Ok(Some(max)),
+    match parameter(query, "max_lag_bytes").map(str::parse).transpose() {
+        Ok(max) => Ok(max),
         Err(_) => Err("max_lag_bytes must be a whole number of bytes\n".to_owned()),
     }
 }
@@ -199,7 +259,7 @@ fn text(code: StatusCode, body: &str) -> Answer {
 }
 
 fn answer(code: StatusCode, kind: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(Either::Left(Full::new(body)));
     *answer.status_mut() = code;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

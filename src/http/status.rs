@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::journal::Transition;
+
 /// How a paused hive says so, among its problems.
 pub const PAUSED: &str = "paused: no fail-over until `redis-hive resume`";
 
@@ -51,7 +53,7 @@ pub struct Status {
     pub dns: Option<DnsStatus>,
     /// Sentences a person should read, gravest first; empty when all is well.
     pub problems: Vec<String>,
-    /// The newest transitions, newest last.
+    /// The newest transitions, newest last; `/transitions` has more of them, and more about each.
     pub transitions: Vec<Transition>,
     /// What `/readyz` decides with.
     pub readiness: Readiness,
@@ -178,25 +180,6 @@ pub struct DnsStatus {
     pub age_ms: u64,
     /// The addresses in it.
     pub addresses: Vec<IpAddr>,
-}
-
-/// Something that changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transition {
-    /// When, as [`timestamp`] writes it.
-    pub at: String,
-    /// The epoch it led to.
-    pub epoch: u64,
-    /// The master before.
-    pub from: Option<SocketAddr>,
-    /// The master after.
-    pub to: Option<SocketAddr>,
-    /// What happened, one word.
-    pub kind: String,
-    /// Why, in words.
-    pub reason: String,
-    /// Milliseconds it took, where that means something.
-    pub took_ms: Option<u64>,
 }
 
 /// What `/readyz` decides with.

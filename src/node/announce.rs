@@ -123,7 +123,7 @@ impl Places {
             hive: peer.node.ip,
             connected: peer.reachable,
             answers: peer.redis_answers,
-            passport: peer.passport,
+            passport: peer.copy.map(|copy| copy.passport),
             silent_for: peer.silent_for,
             priority: peer.priority,
         }))
@@ -186,7 +186,8 @@ fn id(hive: &str, node: NodeId) -> String {
 mod tests {
     use super::*;
     use crate::election::{
-        Epoch, HiveRole, Id, Leadership, Master as Leading, RedisRole, Version, Wall,
+        Copy, CopyState, Epoch, HiveRole, Id, Leadership, Master as Leading, RedisRole, Version,
+        Wall,
     };
 
     fn id_of(host: u8) -> NodeId {
@@ -218,17 +219,27 @@ mod tests {
         }
     }
 
+    fn copy(host: u8, of: Option<u8>) -> Copy {
+        Copy {
+            passport: passport(host, of),
+            state: CopyState::Complete,
+            root: None,
+            provisional: false,
+            offset: 1_000,
+            current: true,
+        }
+    }
+
     fn peer(host: u8, of: Option<u8>) -> PeerView {
         PeerView {
             node: id_of(host),
             role: HiveRole::Follower,
             epoch: Epoch(3),
             silent_for: Duration::from_millis(50),
-            offset: Some(1_000),
             reachable: true,
             redis: Some(redis(host)),
             redis_answers: true,
-            passport: Some(passport(host, of)),
+            copy: Some(copy(host, of)),
             priority: 100,
         }
     }
@@ -259,7 +270,7 @@ mod tests {
             peers: vec![
                 peer(2, of(2)),
                 peer(3, of(3)),
-                PeerView { redis: None, passport: None, ..peer(4, None) },
+                PeerView { redis: None, copy: None, ..peer(4, None) },
             ],
             stopping: false,
             waiting: String::new(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::journal::story::word;
 use super::journal::{Journal, socket};
 use crate::config::Config;
 use crate::discovery::{Outcome, ServiceState};
@@ -19,6 +20,8 @@ use crate::redis::{BootFence, Facts};
 /// A peer silent for longer than this is a problem worth a line.
 const QUIET_MS: u64 = 5_000;
 
+/// So many transitions are in a status, which stays small.
+const TRANSITIONS: usize = 32;
 /// What it means that there is no secret.
 pub(super) const OPEN: &str = "no secret (--secret-file): whoever reaches the peer port can read the state and make itself \
      the leader";
@@ -139,7 +142,7 @@ impl Shown {
             peers: view.peers.iter().map(peer_status).collect(),
             proxy: proxy_status(&from.proxy, from.reads),
             dns,
-            transitions: from.journal.transitions(),
+            transitions: from.journal.last(TRANSITIONS),
             readiness: Readiness {
                 routeless_ms,
                 was_current: view.witness || (run.is_some() && run == from.current_run),
@@ -178,14 +181,7 @@ fn redis_status(view: &View) -> RedisStatus {
     RedisStatus {
         up: view.redis_answers,
         role: Some(if master { "master" } else { "replica" }.to_owned()),
-        state: Some(
-            match copy.state {
-                CopyState::Blank => "blank",
-                CopyState::Coming => "coming",
-                CopyState::Complete => "complete",
-            }
-            .to_owned(),
-        ),
+        state: Some(word(copy.state).to_owned()),
         run_id: Some(passport.run_id.to_string()),
         replid: Some(passport.replid.to_string()),
         offset: passport.offset,
@@ -202,7 +198,7 @@ fn peer_status(peer: &PeerView) -> PeerStatus {
         role: Some(role(peer.role)),
         epoch: Some(peer.epoch.0),
         last_heard_ms: Some(peer.silent_for.as_millis() as u64),
-        offset: peer.offset,
+        offset: peer.copy.map(|copy| copy.offset),
     }
 }
 

@@ -106,6 +106,8 @@ pub struct Counters {
     pub accepted_total: u64,
     /// Clients that were sent an error and closed.
     pub refused_total: u64,
+    /// Of these, clients that were over the limit.
+    pub over_limit_total: u64,
     /// Sessions that went on with another master, once for each time.
     pub moved_total: u64,
     /// Sessions cut because the master changed, or could not be followed to another one.
@@ -296,6 +298,7 @@ impl Shared {
             visitors: self.tally.visitors.load(Ordering::Relaxed) as u64,
             accepted_total: self.tally.accepted.load(Ordering::Relaxed),
             refused_total: self.tally.refused.load(Ordering::Relaxed),
+            over_limit_total: self.tally.refused.load(Ordering::Relaxed),
             ..Counters::default()
         };
         for desk in &self.desks {

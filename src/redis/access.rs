@@ -198,7 +198,11 @@ impl Access {
                 state.refused.remove(&who);
                 state.settle();
             }
-            let decides = who == Who::Watched || !state.needed.contains(&Who::Watched);
+            // A Redis whose `masterauth` appears in the middle of a handshake waits in vain for an
+            // answer: before the master has spoken, the local Redis decides.
+            let decides = who == Who::Watched
+                || !state.needed.contains(&Who::Watched)
+                || state.replication.1.is_none();
             let known = state.replication.1.as_ref().map(ExposeSecret::expose_secret);
             if decides && known != password.map(ExposeSecret::expose_secret) {
                 state.replication = (state.replication.0 + 1, password.cloned());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::info::Info;
 use super::settings::{Crowd, Facts};
 
 /// Sentences kept of one kind: the newest ones.
@@ -37,10 +38,14 @@ impl Board {
         self.0.send_replace(facts);
     }
 
-    /// Takes the newest number of changes, which wakes nobody.
-    pub fn count(&self, changes: u64) {
+    /// Takes what the newest `INFO` counts, which wakes nobody.
+    pub fn count(&self, info: &Info) {
+        let ages = info.attached.iter().filter_map(|it| Some((it.name.clone(), it.ack_age?)));
         self.0.send_if_modified(|facts| {
-            facts.changes = changes;
+            facts.changes = info.changes;
+            facts.syncs = info.syncs;
+            facts.acknowledged.clear();
+            facts.acknowledged.extend(ages);
             false
         });
     }

@@ -2,14 +2,14 @@
 //! default, because an invented offset or key count would enter an election. Only what decides
 //! nothing may be missing.
 
-use std::net::IpAddr;
-use std::str::FromStr;
+mod fields;
+
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::connection::short;
-use crate::election::{Id, Passport, RedisAddr, RedisRole, Version};
+use crate::election::{Passport, RedisRole, Version};
+use fields::{Fields, version};
 
 /// The oldest version that is of use: `CLIENT PAUSE … WRITE`, `repl-diskless-load` and
 /// `rdb-del-sync-files` are all there.
@@ -40,6 +40,8 @@ pub struct Info {
     pub maxmemory: u64,
     /// Its connections, where it states them.
     pub clients: Option<Clients>,
+    /// The copies it gave and takes.
+    pub syncs: Syncs,
     /// The replicas that announced a port, at most 64 of them.
     pub attached: Vec<Attached>,
 }
@@ -53,6 +55,19 @@ pub struct Clients {
     pub max: u64,
 }
 
+/// What a Redis counts of copies since its start; 0 where it does not state it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Syncs {
+    /// `sync_full`: full copies given.
+    pub full: u64,
+    /// `sync_partial_ok`: replicas that went on where they were.
+    pub partial: u64,
+    /// `sync_partial_err`: replicas that asked to go on and could not.
+    pub partial_refused: u64,
+    /// `master_last_io_seconds_ago` of a replica whose link is up.
+    pub master_silent: Option<Duration>,
+}
+
 /// A replica as its master lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
@@ -62,6 +77,8 @@ pub struct Attached {
     pub online: bool,
     /// The offset it acknowledged last; 0 until it has loaded its copy.
     pub acknowledged: u64,
+    /// `lag`: the time since it acknowledged anything, in whole seconds.
+    pub ack_age: Option<Duration>,
 }
 
 /// Why an `INFO` could not be read.
@@ -137,121 +154,16 @@ impl Info {
             used_memory: fields.told("used_memory")?,
             maxmemory: fields.told("maxmemory")?,
             clients: fields.clients(),
+            syncs: fields.syncs()?,
             attached: fields.attached(),
         })
     }
 }
 
-struct Fields<'a>(&'a str);
-
-impl<'a> Fields<'a> {
-    fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0.lines().filter_map(|line| line.split_once(':'))
-    }
-
-    fn find(&self, name: &str) -> Option<&'a str> {
-        self.pairs().find(|(field, _)| *field == name).map(|(_, value)| value.trim_end())
-    }
-
-    fn text(&self, name: &'static str) -> Result<&'a str, InfoError> {
-        self.find(name).ok_or(InfoError::Missing(name))
-    }
-
-    fn number<T: FromStr>(&self, name: &'static str) -> Result<T, InfoError> {
-        self.text(name)?.parse().map_err(|_| InfoError::Invalid(name))
-    }
-
-    /// A number that decides nothing: 0 where it is not stated.
-    fn told(&self, name: &'static str) -> Result<u64, InfoError> {
-        if self.find(name).is_some() { self.number(name) } else { Ok(0) }
-    }
-
-    fn flag(&self, name: &'static str) -> Result<bool, InfoError> {
-        match self.text(name)? {
-            "0" => Ok(false),
-            "1" => Ok(true),
-            _ => Err(InfoError::Invalid(name)),
-        }
-    }
-
-    fn id(&self, name: &'static str) -> Result<Id, InfoError> {
-        Id::parse(self.text(name)?).ok_or(InfoError::Invalid(name))
-    }
-
-    /// How far a copy has come in. A replica that loads what it received still says that it syncs, and
-    /// then only the load moves: the sum moves as long as either does.
-    fn loaded_bytes(&self, syncing: bool, loading: bool) -> Result<u64, InfoError> {
-        let read = if syncing { self.number::<u64>("master_sync_read_bytes")? } else { 0 };
-        let loaded = if loading { self.number("loading_loaded_bytes")? } else { 0 };
-        Ok(read.saturating_add(loaded))
-    }
-
-    fn upstream(&self) -> Result<Option<RedisAddr>, InfoError> {
-        let port = self.number("master_port")?;
-        let host = self.text("master_host")?;
-        Ok(host.parse::<IpAddr>().ok().map(|ip| RedisAddr::new(ip, port)))
-    }
-
-    /// The lines `slaveN:ip=…,port=…,state=…,offset=…,lag=…`. One that cannot be read is none: they
-    /// decide nothing. Port 0 is no replica, but somebody who takes a copy.
-    fn attached(&self) -> Vec<Attached> {
-        let read = |value: &str| {
-            let part = |name: &str| {
-                let mut parts = value.split(',').filter_map(|part| part.split_once('='));
-                parts.find(|(found, _)| *found == name).map(|(_, value)| value)
-            };
-            let port = part("port").filter(|port| *port != "0")?;
-            Some(Attached {
-                name: short(&format!("{}:{port}", part("ip")?)),
-                online: part("state")? == "online",
-                acknowledged: part("offset")?.parse().ok()?,
-            })
-        };
-        let lines = self.pairs().filter(|(field, _)| numbered(field, "slave"));
-        lines.filter_map(|(_, value)| read(value.trim_end())).take(ATTACHED).collect()
-    }
-
-    fn clients(&self) -> Option<Clients> {
-        let number = |name| self.find(name)?.parse().ok();
-        Some(Clients { connected: number("connected_clients")?, max: number("maxclients")? })
-    }
-
-    /// Adds up `dbN:keys=K,…`; no such line means no keys.
-    fn keys(&self) -> Result<u64, InfoError> {
-        let mut sum: u64 = 0;
-        for (_, value) in self.pairs().filter(|(field, _)| numbered(field, "db")) {
-            let keys = value.strip_prefix("keys=").and_then(|rest| rest.split(',').next());
-            let keys = keys.and_then(|text| text.trim_end().parse::<u64>().ok());
-            sum = sum.saturating_add(keys.ok_or(InfoError::Invalid("keys of a database"))?);
-        }
-        Ok(sum)
-    }
-}
-
-/// Whether a field has this name with a number behind it.
-fn numbered(field: &str, name: &str) -> bool {
-    let number = field.strip_prefix(name);
-    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|digit| digit.is_ascii_digit()))
-}
-
-/// Reads `7.0.15`; what follows the patch's digits (`-rc1`) is ignored, a missing patch is 0.
-fn version(text: &str) -> Result<Version, InfoError> {
-    let invalid = InfoError::Invalid("redis_version");
-    let mut parts = text.splitn(3, '.');
-    let mut part = || parts.next().unwrap_or_default();
-    let (Ok(major), Ok(minor)) = (part().parse(), part().parse()) else {
-        return Err(invalid);
-    };
-    let patch = part();
-    let digits = patch.find(|c: char| !c.is_ascii_digit()).unwrap_or(patch.len());
-    let patch = patch.get(..digits).unwrap_or_default();
-    let patch = if patch.is_empty() { Ok(0) } else { patch.parse() };
-    patch.map(|patch| Version { major, minor, patch }).map_err(|_| invalid)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::election::{Id, RedisAddr};
     use proptest::prelude::*;
 
     const REPLICA: &str = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n\
@@ -344,6 +256,21 @@ mod tests {
         let read: Vec<_> =
             attached.iter().map(|it| (it.name.as_str(), it.online, it.acknowledged)).collect();
         assert_eq!(read, [("10.0.0.2:6379", true, 17), ("10.0.0.4:6379", false, 0)]);
+        assert!(attached.iter().all(|it| it.ack_age == Some(Duration::ZERO)));
+    }
+
+    #[test]
+    fn copies_are_counted_where_they_are_told() {
+        assert_eq!(Info::parse(REPLICA).expect("readable").syncs, Syncs::default());
+        let counts = "sync_full:2\r\nsync_partial_ok:3\r\nsync_partial_err:4\r\n";
+        let syncs = |ago: &str| {
+            let text = with("master_last_io_seconds_ago", ago) + counts;
+            Info::parse(&text).expect("readable").syncs
+        };
+        let master_silent = Some(Duration::from_secs(5));
+        let expected = Syncs { full: 2, partial: 3, partial_refused: 4, master_silent };
+        assert_eq!(syncs("5"), expected);
+        assert_eq!(syncs("-1").master_silent, None);
     }
 
     #[test]

@@ -311,7 +311,7 @@ impl Keeper {
         self.note_access();
         let Charge::Local(local) = &mut self.charge else { return true };
         if self.met == Some(run) {
-            self.board.count(info.changes);
+            self.board.count(info);
             return true;
         }
         local.stale = Stale::Refused;

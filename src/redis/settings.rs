@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::access::Access;
 use super::connection::{Answer, Link, short};
-use super::info::{Clients, Info};
+use super::info::{Clients, Info, Syncs};
 use crate::election::{RedisRole, RunId, Version};
 
 /// A Redis that runs no longer than this still shows how it was started.
@@ -61,6 +61,11 @@ pub struct Facts {
     /// `rdb_changes_since_last_save` of the newest `INFO`. Who waits for a change of these facts is
     /// not woken by this one.
     pub changes: u64,
+    /// The copies it gave and takes, at the newest `INFO`; a change wakes nobody either.
+    pub syncs: Syncs,
+    /// Its replicas as they call themselves, at most 64, and how long ago each acknowledged the stream;
+    /// likewise.
+    pub acknowledged: Vec<(String, Duration)>,
     /// The connections of the local Redis at the newest `INFO`; a change wakes nobody either.
     pub crowd: Option<Crowd>,
     /// The same of the watched master.

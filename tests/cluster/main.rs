@@ -33,4 +33,5 @@ mod rolling;
 mod secret;
 mod sentinel;
 mod sessions;
+mod story;
 mod strangers;

@@ -1,7 +1,11 @@
 //! What is in `deploy/`, held against schemas, rules and the programs that read it.
 
 mod compose;
+mod docs;
 mod helm;
+#[path = "../support/markdown.rs"]
+mod markdown;
+mod real;
 mod render;
 mod rollout;
 mod rules;

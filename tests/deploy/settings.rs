@@ -27,8 +27,15 @@ pub fn faults(objects: &[Value]) -> Vec<String> {
     hives.flat_map(|hive| judge(&environment(objects, hive))).collect()
 }
 
-/// The `HIVE_*` variables of a container: those of its ConfigMap, then its own.
+/// The `HIVE_*` variables of a container.
 fn environment(objects: &[Value], container: &Value) -> BTreeMap<String, String> {
+    let mut found = variables(objects, container);
+    found.retain(|name, _| name.starts_with("HIVE_"));
+    found
+}
+
+/// The variables of a container that have a value: those of its ConfigMap, then its own.
+pub fn variables(objects: &[Value], container: &Value) -> BTreeMap<String, String> {
     let text = |value: &Value| value.as_str().expect("the value of a variable is text").to_owned();
     let mut found = BTreeMap::new();
     for source in container["envFrom"].as_array().into_iter().flatten() {
@@ -41,7 +48,6 @@ fn environment(objects: &[Value], container: &Value) -> BTreeMap<String, String>
             found.insert(text(&own["name"]), value.to_owned());
         }
     }
-    found.retain(|name, _| name.starts_with("HIVE_"));
     found
 }
 

@@ -97,7 +97,7 @@ impl Client {
 
     /// All until the other side closes.
     #[track_caller]
-    pub fn to_end(&mut self) -> String {
+    pub fn until_end(&mut self) -> String {
         while self.more() {}
         String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned()
     }

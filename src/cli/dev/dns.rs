@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,10 +79,19 @@ impl DnsServer {
     ///
     /// As [`DnsServer::start`].
     pub fn start_on(ip: Ipv4Addr, name: &str) -> io::Result<Self> {
+        Self::start_at(SocketAddrV4::new(ip, 0), name)
+    }
+
+    /// The same on this port; 0 is any that is free.
+    ///
+    /// # Errors
+    ///
+    /// As [`DnsServer::start`].
+    pub fn start_at(at: SocketAddrV4, name: &str) -> io::Result<Self> {
         let mut parsed = Name::from_str(name)
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.to_string()))?;
         parsed.set_fqdn(true);
-        let (udp, tcp) = bind_pair(ip)?;
+        let (udp, tcp) = bind_pair(at)?;
         let addr = tcp.local_addr()?;
         let shared = Arc::new(Shared {
             name: parsed,
@@ -218,10 +227,10 @@ impl Shared {
 }
 
 /// One port for both transports: the kernel chooses it for TCP, UDP must have it too.
-fn bind_pair(ip: Ipv4Addr) -> io::Result<(std::net::UdpSocket, std::net::TcpListener)> {
+fn bind_pair(at: SocketAddrV4) -> io::Result<(std::net::UdpSocket, std::net::TcpListener)> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..20 {
-        let tcp = std::net::TcpListener::bind((ip, 0))?;
+        let tcp = std::net::TcpListener::bind(at)?;
         match std::net::UdpSocket::bind(tcp.local_addr()?) {
             Ok(udp) => {
                 tcp.set_nonblocking(true)?;

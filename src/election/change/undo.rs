@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::super::cause::Cause;
 use super::super::frame::{Hold, Message, Verdict};
 use super::super::io::{Action, RedisOrder, ReportKind};
 use super::super::types::Time;
@@ -90,7 +91,7 @@ impl Core {
         }
         if now.since(since) >= WAY_BACK {
             let why = String::from("the master does not take back its demotion");
-            self.resign(why, None, true, out);
+            self.resign(Cause::Redis, why, None, true, out);
             return true;
         }
         if !waits && left.tried.is_none_or(|tried| now.since(tried) >= AGAIN) {

@@ -79,6 +79,16 @@ fn replicas_log_in_with_what_the_master_took() {
     assert_eq!(access.replication().0, second, "nothing has changed");
 }
 
+/// Its Redis is told before it is pointed at anybody, also where a master is watched already.
+#[test]
+fn who_starts_beside_a_master_does_not_wait_for_its_word() {
+    let access = access("only");
+    access.need(Who::Local, true);
+    access.watching(true);
+    accept(&access, Who::Local);
+    assert_eq!(access.replication().1.expect("one").expose_secret(), "only");
+}
+
 /// Files that belong together are swapped one after the other: what is found once may be half of it.
 #[test]
 fn broken_files_are_told_when_they_stay_broken_and_change_nothing() {

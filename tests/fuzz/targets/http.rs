@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use redis_hive::election::Verdict;
-use redis_hive::http::{self, Http, Status, Told};
+use redis_hive::http::{self, Http, Sources, Status, Told};
 use redis_hive::secrets::{Keyring, Secrets};
 use tokio::sync::{mpsc, watch};
 
@@ -44,7 +44,7 @@ impl Site {
                 }
             });
             let (local, keyring) = (IpAddr::V4(Ipv4Addr::LOCALHOST), Keyring::fixed(secrets));
-            let http = http::start(local, 0, seen, Arc::default(), asks, keyring);
+            let http = http::start(local, 0, Sources::of(seen), asks, keyring);
             Site { http: http.expect("a free port"), asked, _status }
         })
     }

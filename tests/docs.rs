@@ -1,0 +1,11 @@
+//! The documents: links lead somewhere, what the program could write itself is as it would write it,
+//! and what it says is explained.
+
+#[path = "docs/links.rs"]
+mod links;
+#[path = "support/markdown.rs"]
+mod markdown;
+#[path = "docs/problems.rs"]
+mod problems;
+#[path = "docs/settings.rs"]
+mod settings;
