@@ -32,6 +32,8 @@ const AT_ONCE: usize = 8;
 pub(super) struct ReachTimer {
     /// Who is ahead of this leader, and since when.
     ahead: Option<(NodeId, Time)>,
+    /// The offset of that one's copy then.
+    offset: u64,
     /// When the leadership last moved for this reason.
     moved: Option<Time>,
     tried: Option<Time>,
@@ -109,6 +111,7 @@ impl Core {
             }
             _ => {
                 self.reach_timer.ahead = Some((node, now));
+                self.reach_timer.offset = self.offset_of(node).unwrap_or(0);
                 return;
             }
         }
@@ -121,6 +124,17 @@ impl Core {
             Err((Verdict::Conflict, _)) => self.reach_timer.moved = None,
             Err((_, refused)) => self.resign_for_reach(node, format!("{text}; {refused}"), out),
         }
+    }
+
+    /// Whether the follower that is or was ahead has got bytes of this master since. That its copy is
+    /// current says less: a link whose packets are lost looks well for a while.
+    pub(super) fn is_fed(&self, node: NodeId) -> bool {
+        self.offset_of(node).is_some_and(|offset| offset > self.reach_timer.offset)
+    }
+
+    fn offset_of(&self, node: NodeId) -> Option<u64> {
+        let state = self.peers.heard(node, self.now())?.state.as_ref()?;
+        state.copy.filter(|copy| copy.current).map(|copy| copy.passport.offset)
     }
 
     /// What is not in reach of others cannot feed them: the copy that can counts. This hive is

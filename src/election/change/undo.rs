@@ -55,9 +55,7 @@ impl Core {
         // One that has died, or is merely slow, is no reason to give up what this master has.
         let there =
             self.peers.reaches(to, now) && self.redis_of(to).is_some_and(|(_, run)| run == run_id);
-        let state = self.peers.heard(to, now).and_then(|peer| peer.state.as_ref());
-        let fed = state.and_then(|state| state.copy).is_some_and(|copy| copy.current);
-        let slow = behind && fed;
+        let slow = behind && self.is_fed(to);
         if asker == Asker::Reach && !demoted && there && !slow && !self.paused() {
             self.resign_for_reach(to, String::from("it could not be handed the leadership"), out);
         }
