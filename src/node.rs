@@ -372,7 +372,8 @@ impl Node {
         let local = self.reads.as_ref().is_some_and(Reads::is_at_master);
         // Both endpoints of this hive lead to the same Redis then.
         let share = Share { crowd, among: if local { 2 * hives } else { hives } };
-        if let Some(limit) = self.room.limit(self.proxy.counters().attached, share) {
+        let attached = self.proxy.counters().attached;
+        if let Some(limit) = self.room.limit(Instant::now(), attached, share) {
             self.proxy.limit(limit);
         }
         if let Some(reads) = &mut self.reads {

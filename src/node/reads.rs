@@ -94,7 +94,7 @@ impl Reads {
     /// Keeps some connections of the local Redis for whoever looks after it.
     pub fn make_room(&mut self, share: Share) {
         let attached = self.proxy.counters().attached;
-        if let Some(limit) = self.room.limit(attached, share) {
+        if let Some(limit) = self.room.limit(Instant::now(), attached, share) {
             self.proxy.limit(limit);
         }
     }

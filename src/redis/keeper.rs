@@ -273,7 +273,7 @@ impl Keeper {
         self.problem(problem.or_else(|| misconf.then(|| MISCONF.to_owned())));
         match info {
             Some(info) => {
-                if !self.meet(&info).await {
+                if !self.meet(&info, asked).await {
                     return Duration::ZERO;
                 }
                 self.tell(view).await;
@@ -297,16 +297,14 @@ impl Keeper {
         }
     }
 
-    /// Takes note of who answered. `false` when the connection was lost over it.
-    async fn meet(&mut self, info: &Info) -> bool {
+    /// Takes note of who answered what was asked at this time. `false` when the connection was lost
+    /// over it.
+    async fn meet(&mut self, info: &Info, asked: Instant) -> bool {
         let run = info.passport.run_id;
         self.run = Some(run);
         self.passport = Some(info.passport);
-        let crowd = info.clients.map(|clients| Crowd {
-            run_id: run,
-            clients,
-            at: Instant::now().into_std(),
-        });
+        let asked = asked.into_std();
+        let crowd = info.clients.map(|clients| Crowd { run_id: run, clients, asked });
         self.board.crowd(crowd, matches!(self.charge, Charge::Local(_)));
         self.note_access();
         let Charge::Local(local) = &mut self.charge else { return true };

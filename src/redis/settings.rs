@@ -81,8 +81,8 @@ pub struct Crowd {
     pub run_id: RunId,
     /// What it said.
     pub clients: Clients,
-    /// When that was read.
-    pub at: Instant,
+    /// When it was asked: what was opened before is counted in.
+    pub asked: Instant,
 }
 
 /// Whether a Redis was started with the boot fence (`--replicaof 127.0.0.1 1`).
