@@ -310,23 +310,31 @@ impl Link {
         self.stuck().map_or(End::Part(parted), End::Cut)
     }
 
-    /// The route leads elsewhere. What the old master said to a blocked client in a planned change,
-    /// that it has done nothing, may be here without having been looked at.
+    /// The route leads elsewhere. What the old master said to a blocked client may be here without
+    /// having been looked at: in a planned change, that it has done nothing. Anything else is a
+    /// reply that the client will not get.
     fn outdated(&mut self) -> End {
         let blocked = self.ledger.may_move(Change::Planned) == Err(Why::Blocked);
-        if blocked && !self.down.is_committed() && self.is_refused() {
-            return self.part(Parted::Undone);
+        if blocked && !self.down.is_committed() {
+            let said = self.last_words();
+            let down = self.ledger.replies(&said, true);
+            if down.undone && down.send == 0 {
+                return self.part(Parted::Undone);
+            }
+            if !said.is_empty() {
+                return End::Cut(Why::Blocked);
+            }
         }
         self.part(Parted::Outdated)
     }
 
-    fn is_refused(&mut self) -> bool {
+    /// What the master has said and nobody has looked at.
+    fn last_words(&mut self) -> Vec<u8> {
         let mut said = self.drop_down();
         let mut buffer = self.seat.worker().buffer.borrow_mut();
         let received = socket::recv_now(&self.master, &mut buffer).unwrap_or(0);
         said.extend_from_slice(buffer.get(..received).unwrap_or_default());
-        let down = self.ledger.replies(&said, true);
-        down.undone && down.send == 0
+        said
     }
 
     /// All that may be passed on has been; the refusal behind it is not for the client.
