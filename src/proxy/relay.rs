@@ -133,6 +133,7 @@ impl Relay {
             let clear = again.len();
             again.extend_from_slice(&left.tail);
             link.ledger = left.ledger;
+            link.seat.worker().count_waiting(0, link.ledger.waiting());
             link.last_reply = left.last_reply;
             link.up = Flow::new(again, clear, true);
         }
@@ -146,8 +147,9 @@ impl Future for Relay {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let relay = self.get_mut();
         let Some(link) = &mut relay.link else { return Poll::Ready(()) };
+        let waited = link.ledger.waiting();
         let end = link.turn(cx);
-        link.account();
+        link.account(waited);
         let end = ready!(end);
         if let Some(link) = relay.link.take() {
             link.end(end);
@@ -348,12 +350,17 @@ impl Link {
         std::mem::take(&mut self.down).into_tail()
     }
 
-    /// Tells the worker whether something is outstanding.
-    fn account(&mut self) {
+    /// Tells the worker whether something is outstanding, and how much is waited with now instead of
+    /// these bytes.
+    fn account(&mut self, waited: u32) {
         let busy = !self.ledger.is_settled();
         if busy != self.counted {
             self.counted = busy;
             self.seat.worker().count_busy(busy);
+        }
+        let waiting = self.ledger.waiting();
+        if waiting != waited {
+            self.seat.worker().count_waiting(waited, waiting);
         }
     }
 
@@ -396,6 +403,7 @@ impl Link {
     /// The worker has nothing more to do with it.
     fn leave(&mut self) {
         let worker = self.seat.worker();
+        worker.count_waiting(self.ledger.waiting(), 0);
         if std::mem::take(&mut self.counted) {
             worker.count_busy(false);
         }
