@@ -63,6 +63,12 @@ const EFFECTS: &[Effect] = &[
     ("podDisruptionBudget: {enabled: false}", KUBERNETES, &[("PodDisruptionBudget/redis-hive", "", "null")]),
     ("services: {read: {enabled: false}}", KUBERNETES, &[("Service/redis-hive-read", "", "null")]),
     ("test: {enabled: false}", KUBERNETES, &[("Pod/redis-hive-test", "", "null")]),
+    ("sentinel: {enabled: true}", KUBERNETES, &[
+        ("ConfigMap/redis-hive-settings/data", "/HIVE_SENTINEL_PORT", "\"26379\""),
+        (POD, "/containers/[hive]/ports/[tcp-sentinel]/containerPort", "26379"),
+        ("Service/redis-hive-sentinel/spec", "/ports/0/targetPort", "\"tcp-sentinel\""),
+        ("NetworkPolicy/redis-hive/spec", "/ingress/1/ports/3/port", "26379"),
+    ]),
     ("fullnameOverride: cache", KUBERNETES, &[
         ("Deployment/cache/spec/template/spec", "/volumes/[redis-secrets]/secret/secretName", "\"cache\""),
         ("ConfigMap/cache-settings/data", "/HIVE_SERVICE", "\"cache-peers\""),
@@ -106,6 +112,10 @@ const EFFECTS: &[Effect] = &[
         ("Service/redis-hive-cache-write/metadata", "/annotations/c", "\"d\""),
         ("Service/redis-hive-cache-write/metadata", "/annotations/config.linkerd.io~1opaque-ports", "\"6479\""),
         ("Service/redis-hive-cache-read/spec", "/ports/0/targetPort", "\"tcp-read\""),
+        ("Service/redis-hive-cache-sentinel/spec", "/ports/0/port", "26380"),
+        ("Service/redis-hive-cache-sentinel/metadata", "/annotations/g", "\"h\""),
+        ("ConfigMap/redis-hive-cache-settings/data", "/HIVE_SENTINEL_NAME", "\"cache\""),
+        ("ConfigMap/redis-hive-cache-settings/data", "/HIVE_SENTINEL_ANNOUNCE", "\"master\""),
         ("Service/redis-hive-cache-peers/spec", "/ipFamilies", r#"["IPv6", "IPv4"]"#),
         ("Service/redis-hive-cache-peers/spec", "/ipFamilyPolicy", "\"RequireDualStack\""),
         ("NetworkPolicy/redis-hive-cache/spec", "/ingress/1/from/0/namespaceSelector/matchLabels/team", "\"a\""),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::chart::{KUBERNETES, examples, file, helms, objects};
-use crate::render::{self, Rendered, config_map, of_kind};
+use crate::render::{self, Rendered, config_map, of_kind, without_hash};
 
 /// What Helm adds, and a hash that does for rollouts what kustomize does by names.
 const OF_HELM: [&str; 5] = [
@@ -48,16 +48,6 @@ fn settings_of_redis(text: &str) -> Vec<String> {
     let lines =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| line.split_whitespace().map(bytes).collect::<Vec<_>>().join(" ")).collect()
-}
-
-/// Takes the hash off a name that kustomize gave to a ConfigMap.
-fn without_hash(name: &str) -> &str {
-    match name.rsplit_once('-') {
-        Some((start, hash)) if hash.len() == 10 && hash.chars().any(|c| c.is_ascii_digit()) => {
-            start
-        }
-        _ => name,
-    }
 }
 
 /// Writes every leaf below a value with the path to it, without what may differ.

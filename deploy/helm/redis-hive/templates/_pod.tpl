@@ -11,6 +11,9 @@ labels:
 annotations:
   {{- $isData := eq .component "data" }}
   {{- $opaque := ternary "6379,6380,6381,6390" "6380,6381,6390" $isData }}
+  {{- if .root.Values.sentinel.enabled }}
+  {{- $opaque = printf "%s,%d" $opaque (int .root.Values.sentinel.port) }}
+  {{- end }}
   {{- $own := dict
       "kubectl.kubernetes.io/default-container" (ternary "redis" "hive" $isData)
       "config.linkerd.io/opaque-ports" $opaque
