@@ -121,11 +121,13 @@ fn every_overlay_is_there() {
     for name in [
         "base",
         "overlays/minimal",
+        "overlays/monitoring",
         "overlays/multi-site/site-a",
         "overlays/multi-site/site-b",
         "overlays/multi-site/site-c",
         "overlays/old-clusters",
         "overlays/read-through-hive",
+        "overlays/scrape-annotations",
         "overlays/sentinel",
         "overlays/statefulset",
         "overlays/strict",

@@ -18,6 +18,9 @@ annotations:
       "kubectl.kubernetes.io/default-container" (ternary "redis" "hive" $isData)
       "config.linkerd.io/opaque-ports" $opaque
       "checksum/settings" (include "redis-hive.settings" .root | sha256sum) }}
+  {{- if .root.Values.monitoring.scrapeAnnotations }}
+  {{- $own = merge $own (dict "prometheus.io/scrape" "true" "prometheus.io/port" "6391" "prometheus.io/path" "/metrics") }}
+  {{- end }}
   {{- if $isData }}
   {{- $_ := set $own "checksum/config" (include "redis-hive.configData" .root | sha256sum) }}
   {{- end }}
