@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::tools::{root, stdout, tool};
 
@@ -84,6 +84,23 @@ pub fn config_map<'a>(objects: &'a [Value], name: &str) -> &'a Value {
 
 fn kustomize(program: &str, folder: &Path) -> Option<String> {
     Some(stdout(Command::new(tool(program)?).arg("kustomize").arg(folder), b""))
+}
+
+/// What an overlay makes with further components, each a name.
+pub fn with_components(overlay: &str, components: &[&str]) -> Option<Vec<Value>> {
+    let dir = std::env::temp_dir().join(format!("redis-hive-components-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a folder");
+    // kustomize takes relative paths only.
+    std::os::unix::fs::symlink(base(), dir.join("kubernetes")).expect("a link");
+    let at = |name: &&str| format!("kubernetes/components/{name}");
+    let text = json!({
+        "resources": [format!("kubernetes/{overlay}")],
+        "components": components.iter().map(at).collect::<Vec<_>>(),
+    });
+    std::fs::write(dir.join("kustomization.yaml"), text.to_string()).expect("a file");
+    let made = kustomize("kubectl-1.37", &dir);
+    std::fs::remove_dir_all(&dir).expect("it is there");
+    parse_yaml(&made?)
 }
 
 fn render(folder: &Path) -> Option<Rendered> {

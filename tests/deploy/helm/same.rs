@@ -125,6 +125,21 @@ fn the_chart_makes_what_kustomize_makes() {
     }
 }
 
+/// With a witness, whose pods are others.
+#[test]
+fn components_reach_the_witness_too() {
+    let overlay = "overlays/two-and-witness";
+    let Some(made) = render::with_components(overlay, &["sentinel", "scrape-annotations"]) else {
+        return;
+    };
+    let more = "\nsentinel: {enabled: true}\nmonitoring: {scrapeAnnotations: true}\n\
+                test: {enabled: false}\n";
+    for helm in helms() {
+        let ours = objects(&helm, &(values_for(overlay) + more), KUBERNETES);
+        assert_eq!(differences(&made, &ours), [""; 0], "{}", helm.display());
+    }
+}
+
 /// The twin of the above: overlays differ from each other.
 #[test]
 fn differences_are_found() {
