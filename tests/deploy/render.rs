@@ -19,10 +19,13 @@ pub struct Rendered {
     pub objects: Vec<Value>,
 }
 
-/// Parses a stream of YAML documents as Kubernetes does: YAML 1.1, where `on` is no text.
+/// Parses a stream of YAML documents as Kubernetes does: YAML 1.1, where `on` is no text. The loader in C
+/// reads the same and takes a third of the time.
 pub fn parse_yaml(text: &str) -> Option<Vec<Value>> {
     const PARSE: &str = "import json, sys, yaml\n\
-        json.dump([d for d in yaml.safe_load_all(sys.stdin) if d is not None], sys.stdout)";
+        loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)\n\
+        found = yaml.load_all(sys.stdin, loader)\n\
+        json.dump([d for d in found if d is not None], sys.stdout)";
     let python = tool("venv/bin/python")?;
     let json = stdout(Command::new(python).args(["-c", PARSE]), text.as_bytes());
     Some(serde_json::from_str(&json).expect("JSON"))

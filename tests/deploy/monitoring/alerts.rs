@@ -32,27 +32,30 @@ fn text<'a>(alert: &'a Value, at: &str) -> &'a str {
     alert.pointer(at).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// What promtool says of the unit tests with these rules.
-fn tested(name: &str, rules: &str) -> Option<(bool, String)> {
+/// What promtool says of these unit tests with these rules.
+fn tested(name: &str, rules: &str, tests: &str) -> Option<(bool, String)> {
     let folder = Folder::new(name);
     folder.write("rules.yaml", rules);
-    folder.write("rules.test.yaml", &file("rules.test.yaml"));
+    folder.write("rules.test.yaml", tests);
     let output = folder.promtool(&["test", "rules", "rules.test.yaml"])?;
     Some((output.status.success(), said(&output)))
 }
 
 #[test]
 fn the_unit_tests_of_the_alerts_pass() {
-    let Some((passed, said)) = tested("right", &plain()) else { return };
+    let Some((passed, said)) = tested("right", &plain(), &file("rules.test.yaml")) else { return };
     assert!(passed, "{said}");
 }
 
 #[test]
 fn the_unit_tests_of_the_alerts_find_a_fault() {
-    let (right, wrong) = ("secret_read_age_seconds > 60", "secret_read_age_seconds > 6000");
+    let tests = file("rules.test.yaml");
+    let (few, _) = tests.split_once("\n  - name: two leaders").expect("the first ones");
+    let (right, wrong) = ("(redis_hive_route{route=\"forward\"}) == 0", "(up) == 7");
     assert!(plain().contains(right));
-    let Some((passed, said)) = tested("wrong", &plain().replace(right, wrong)) else { return };
-    assert!(!passed && said.contains("RedisHiveSecretUnreadable"), "{said}");
+    let rules = plain().replace(right, wrong);
+    let Some((passed, said)) = tested("wrong", &rules, few) else { return };
+    assert!(!passed && said.contains("RedisHiveNoWriteRoute"), "{said}");
 }
 
 /// Each alert fires in one of them, and all that alerts look at is there in the one without alerts.
