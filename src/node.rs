@@ -359,7 +359,7 @@ impl Node {
             secret: self.keyring.problem(),
             current_run: self.current_run,
         };
-        self.meter.read(&sources, self.peers.counters());
+        self.meter.read(&sources, self.peers.counters(), self.redis.access().ages());
         self.status.send_replace(Arc::new(self.shown.status(sources)));
     }
 

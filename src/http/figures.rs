@@ -35,8 +35,12 @@ pub struct Figures {
     pub read: Option<ProxyFigures>,
     /// The links to other hives.
     pub links: LinkFigures,
-    /// How long the secret in force has been; `None` without one.
-    pub secret_age: Option<Duration>,
+    /// The copies that this hive knows of: its own and those of hives in reach.
+    pub copies: CopyFigures,
+    /// The local Redis was started so that it cannot be a master by accident; `None` while unknown.
+    pub boot_fence: Option<bool>,
+    /// Secrets, passwords and certificates.
+    pub secrets: SecretFigures,
 }
 
 /// What the journal counts.
@@ -104,6 +108,33 @@ pub struct ReplicationFigures {
     pub master_silent: Option<Duration>,
     /// Of a master: its replicas, `ip:port`, and how long ago each acknowledged the stream.
     pub acknowledged: Vec<(String, Duration)>,
+}
+
+/// Copies, by their state, of Redis servers that answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyFigures {
+    /// Whole and up to date.
+    pub current: u64,
+    /// Whole, and not known to be up to date.
+    pub complete: u64,
+    /// Being received.
+    pub coming: u64,
+    /// Empty.
+    pub blank: u64,
+}
+
+/// What the hive shows to others, by what it is for: `hive` is `--secret-file`, `redis` are the password
+/// and the certificates for Redis.
+#[derive(Clone, Debug, Default)]
+pub struct SecretFigures {
+    /// How long what is in force has been so.
+    pub ages: Vec<(&'static str, Duration)>,
+    /// Where there are files: how long ago they were read and could be used.
+    pub read_ages: Vec<(&'static str, Duration)>,
+    /// A Redis does not accept what is new in the files.
+    pub refused: bool,
+    /// The last second of each certificate, in seconds since the Unix epoch.
+    pub certificates: Vec<(&'static str, u64)>,
 }
 
 /// Rounds of DNS questions, by outcome.

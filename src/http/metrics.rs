@@ -5,6 +5,7 @@
 //! [`PEERS_MAX`] are told: what is told does not grow with the load.
 
 mod encode;
+mod secrets;
 
 use std::sync::Arc;
 
@@ -68,6 +69,7 @@ impl Collector for Moment {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut page = Page::new(encoder);
         self.hive(&mut page)?;
+        self.secrets(&mut page)?;
         self.leadership(&mut page)?;
         self.peers(&mut page)?;
         self.links(&mut page)?;
@@ -109,14 +111,7 @@ impl Moment {
         page.single("paused", "Whether fail-over is paused", u64::from(status.paused))?;
         let problems = status.problems.len() as u64;
         page.single("problems", "Problems that /status lists", problems)?;
-        page.single(
-            "event_listeners",
-            "Connections that listen to /events",
-            self.listeners as u64,
-        )?;
-        let age = figures.secret_age.map(|age| (labelled([("secret", "hive")]), age.as_secs_f64()));
-        let about = About::of("secret_age", "How long a secret has been in force");
-        page.gauge(about.unit(Unit::Seconds), age)
+        page.single("event_listeners", "Connections that listen to /events", self.listeners as u64)
     }
 
     fn leadership(&self, page: &mut Page<'_>) -> Written {
@@ -214,6 +209,20 @@ impl Moment {
         let (complete, current) = (u64::from(redis.complete), u64::from(redis.current));
         page.single("copy_complete", "Whether the local copy is whole", complete)?;
         page.single("copy_current", "Whether the local copy is whole and up to date", current)?;
+        let fence = self.figures.boot_fence.map(|fence| (Vec::new(), u64::from(fence)));
+        let help = "Whether the local Redis started so that it cannot be a master by accident";
+        page.gauge(About::of("boot_fence", help), fence)?;
+        let known = self.figures.copies;
+        let states = [
+            ("current", known.current),
+            ("complete", known.complete),
+            ("coming", known.coming),
+            ("blank", known.blank),
+        ];
+        page.gauge(
+            About::of("copies", "Copies that this hive knows of, its own and those in reach"),
+            states.map(|(state, count)| (labelled([("state", state)]), count)),
+        )?;
         let bytes = |name, help| About::of(name, help).unit(Unit::Bytes);
         page.gauge(
             bytes("replication_offset", "Where the local Redis is in the stream"),

@@ -1,17 +1,20 @@
 //! What `/metrics` tells besides the status: put together from the rooms.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
 use super::show::Sources;
 use crate::discovery::ServiceState;
+use crate::election::{CopyState, View};
 use crate::http::Figures;
-use crate::http::figures::{DnsFigures, LinkFigures, ProxyFigures, ReplicationFigures};
+use crate::http::figures::{
+    CopyFigures, DnsFigures, LinkFigures, ProxyFigures, ReplicationFigures, SecretFigures,
+};
 use crate::peer::PeerCounts;
 use crate::proxy::{Counters, Why};
-use crate::redis::Facts;
+use crate::redis::{AccessAges, BootFence, Facts};
 use crate::secrets::{Keyring, Secrets};
 
 /// Reads all figures at once, for whoever asks next.
@@ -34,12 +37,7 @@ impl Meter {
     }
 
     /// Shows what is now.
-    pub fn read(&mut self, from: &Sources<'_>, links: PeerCounts) {
-        let secrets = self.keyring.secrets();
-        if !Arc::ptr_eq(&secrets, &self.secrets.0) {
-            self.secrets = (secrets, Instant::now());
-        }
-        let (secrets, since) = &self.secrets;
+    pub fn read(&mut self, from: &Sources<'_>, links: PeerCounts, access: AccessAges) {
         let reachable = from.view.peers.iter().filter(|peer| peer.reachable).count();
         let figures = Figures {
             started_at: self.started_at,
@@ -51,9 +49,54 @@ impl Meter {
             write: endpoint(&from.proxy),
             read: from.reads.as_ref().map(|(counters, _)| endpoint(counters)),
             links: link_figures(&links),
-            secret_age: secrets.first().map(|_| since.elapsed()),
+            copies: copies(&from.view),
+            boot_fence: fenced(from.facts.boot_fence),
+            secrets: self.secret_figures(access),
         };
         self.sender.send_replace(Arc::new(figures));
+    }
+
+    fn secret_figures(&mut self, access: AccessAges) -> SecretFigures {
+        let secrets = self.keyring.secrets();
+        if !Arc::ptr_eq(&secrets, &self.secrets.0) {
+            self.secrets = (secrets, Instant::now());
+        }
+        let (secrets, since) = &self.secrets;
+        let in_force = secrets.first().map(|_| since.elapsed());
+        SecretFigures {
+            ages: aged([("hive", in_force), ("redis", access.in_force)]),
+            read_ages: aged([("hive", self.keyring.read_age()), ("redis", access.read)]),
+            refused: access.refused,
+            certificates: access.certificates,
+        }
+    }
+}
+
+fn aged(ages: [(&'static str, Option<Duration>); 2]) -> Vec<(&'static str, Duration)> {
+    ages.into_iter().filter_map(|(whose, age)| Some((whose, age?))).collect()
+}
+
+/// A witness has no copy, and what a Redis held that does not answer may be gone.
+fn copies(view: &View) -> CopyFigures {
+    let own = view.copy.filter(|_| view.redis_answers);
+    let others = view.peers.iter().filter(|peer| peer.reachable && peer.redis_answers);
+    let mut found = CopyFigures::default();
+    for copy in others.filter_map(|peer| peer.copy).chain(own) {
+        match copy.state {
+            CopyState::Complete if copy.current => found.current += 1,
+            CopyState::Complete => found.complete += 1,
+            CopyState::Coming => found.coming += 1,
+            CopyState::Blank => found.blank += 1,
+        }
+    }
+    found
+}
+
+fn fenced(fence: BootFence) -> Option<bool> {
+    match fence {
+        BootFence::Unknown => None,
+        BootFence::Present => Some(true),
+        BootFence::Missing => Some(false),
     }
 }
 

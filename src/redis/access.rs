@@ -6,6 +6,7 @@
 //! and the watched master have accepted the newest; then it is forgotten. What replicas log in with
 //! (`masterauth`) is what the master accepted.
 
+mod ages;
 mod credentials;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,9 @@ use std::time::SystemTime;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+pub use ages::AccessAges;
 pub(super) use credentials::Credentials;
 pub use credentials::{AccessSettings, Password, TlsFiles, first_password};
 
@@ -43,6 +46,10 @@ pub struct Access {
 
 struct State {
     newest: Arc<Credentials>,
+    /// Since when that is so.
+    changed_at: Instant,
+    /// When the files were read last and could be used.
+    read_at: Instant,
     /// What was in use before, until the newest has been accepted by all that are needed.
     proven: Option<Arc<Credentials>>,
     /// Whose word counts.
@@ -68,8 +75,11 @@ impl Access {
     /// All that is wrong with the files.
     pub fn open(settings: AccessSettings) -> Result<Access, Vec<AccessError>> {
         let newest = Arc::new(Credentials::read(&settings)?);
+        let now = Instant::now();
         let state = State {
             newest,
+            changed_at: now,
+            read_at: now,
             proven: None,
             needed: BTreeSet::new(),
             met: BTreeSet::new(),
@@ -263,12 +273,14 @@ impl State {
     fn take(&mut self, read: Result<Credentials, Vec<AccessError>>) -> bool {
         match read {
             Ok(mut read) => {
+                self.read_at = Instant::now();
                 self.suspected = None;
                 self.broken.clear();
                 if read.same_as(&self.newest) {
                     return false;
                 }
                 read.generation = self.newest.generation + 1;
+                self.changed_at = self.read_at;
                 let old = std::mem::replace(&mut self.newest, Arc::new(read));
                 // What nobody has accepted yet is no better than what it was to replace.
                 self.proven.get_or_insert(old);

@@ -36,7 +36,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use access::{Access, AccessSettings, Password, TlsFiles, first_password};
+pub use access::{Access, AccessAges, AccessSettings, Password, TlsFiles, first_password};
 pub use connection::{Endpoint, dial};
 pub use info::{Attached, Clients, Info, InfoError, OLDEST, Syncs};
 pub use settings::{BootFence, Crowd, Facts};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -17,12 +17,15 @@ pub struct Keyring(watch::Receiver<InForce>);
 struct InForce {
     secrets: Arc<Secrets>,
     problem: Option<String>,
+    /// When the file was read last and could be used; `None` without a file.
+    read_at: Option<Instant>,
 }
 
 impl Keyring {
     /// Secrets that never change.
     pub fn fixed(secrets: Secrets) -> Keyring {
-        Keyring(watch::channel(InForce { secrets: secrets.into(), problem: None }).1)
+        let in_force = InForce { secrets: secrets.into(), ..InForce::default() };
+        Keyring(watch::channel(in_force).1)
     }
 
     /// The secrets of the start, and from now on those of the file. Within a tokio runtime only.
@@ -33,7 +36,9 @@ impl Keyring {
 
     /// As [`Keyring::start`], with the file read so often.
     pub fn reading(source: SecretSource, every: Duration) -> Keyring {
-        let (sender, receiver) = watch::channel(InForce { secrets: source.secrets, problem: None });
+        let read_at = source.file.as_ref().map(|_| Instant::now());
+        let in_force = InForce { secrets: source.secrets, problem: None, read_at };
+        let (sender, receiver) = watch::channel(in_force);
         if let Some(file) = source.file {
             let path = file.clone();
             let read = move || Secrets::read(&path);
@@ -53,6 +58,11 @@ impl Keyring {
         self.0.borrow().problem.clone()
     }
 
+    /// How long ago the file was read and could be used; `None` without a file.
+    pub fn read_age(&self) -> Option<Duration> {
+        self.0.borrow().read_at.map(|at| at.elapsed())
+    }
+
     /// Returns after the next change, or never.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
@@ -64,12 +74,16 @@ impl Keyring {
 /// Takes what was read over; whether anything is different now. A file that cannot be used changes
 /// nothing: the secrets read last stay in force.
 fn take(in_force: &mut InForce, file: &Path, read: Result<Secrets, SecretsError>) -> bool {
+    if read.is_ok() {
+        in_force.read_at = Some(Instant::now());
+    }
     match read {
         Ok(secrets) if secrets == *in_force.secrets => in_force.problem.take().is_some(),
         Ok(secrets) => {
             let count = secrets.all().len();
             tracing::info!(count, "--secret-file {} has changed: it is in force", file.display());
-            *in_force = InForce { secrets: secrets.into(), problem: None };
+            in_force.secrets = secrets.into();
+            in_force.problem = None;
             true
         }
         Err(error) => {
@@ -161,6 +175,8 @@ mod tests {
         change(&mut keyring).await;
         assert!(keyring.secrets().accepts(OLD));
         let problem = keyring.problem().expect("a problem");
+        let broken_for = keyring.read_age();
+        assert!(broken_for.is_some());
         assert!(problem.starts_with("--secret-file: the secret in line 1"), "{problem}");
         std::fs::remove_file(mount.0.join("..data")).expect("the link");
         change(&mut keyring).await;
@@ -169,6 +185,12 @@ mod tests {
         change(&mut keyring).await;
         assert_eq!(keyring.problem(), None);
         assert!(keyring.secrets().accepts(OLD));
+        let read_again = async {
+            while keyring.read_age() >= broken_for {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), read_again).await.expect("it is read again");
     }
 
     #[tokio::test]

@@ -12,6 +12,8 @@ use super::harness::{Agreed, Hive, SOON, wait_until};
 
 #[path = "../support/metrics.rs"]
 mod documented;
+#[path = "../support/queries.rs"]
+mod queries;
 
 /// Every hive names the old and the new master, the kind, how long it took and what was lost; the one
 /// that led the way also what there was to choose from and who consented.
@@ -77,6 +79,22 @@ fn explained(
     })
 }
 
+/// What alerts and dashboard ask for is on this page, with these labels and values.
+#[track_caller]
+fn asked_for(page: &str) {
+    let (served, documented) = (documented::served(page), documented::documented());
+    // A family without a sample now, such as certificates where there are none.
+    let labels_of = |name: &str| {
+        let labels = served.get(name)?.labels.clone();
+        labels.or_else(|| documented[name].labels.clone())
+    };
+    let faults = queries::all().into_iter().flat_map(|query| {
+        let unknown = queries::unknown_values(&query, page);
+        queries::faults(&query, labels_of).into_iter().chain(unknown)
+    });
+    assert_eq!(faults.collect::<Vec<_>>(), [""; 0], "{page}");
+}
+
 /// Its metrics are those that are documented, and both changes are in them.
 #[track_caller]
 fn counted(hive: &Hive, host: u8) {
@@ -84,6 +102,7 @@ fn counted(hive: &Hive, host: u8) {
     let (code, page) = http::get(addr, "/metrics", Duration::from_secs(2)).expect("an answer");
     assert_eq!(code, 200);
     documented::assert_as_documented(&page);
+    asked_for(&page);
     for name in ["failover", "switchover"] {
         let line = format!("redis_hive_{name}_duration_seconds_count 1");
         assert!(page.lines().any(|it| it == line), "{host}: no {line} in\n{page}");

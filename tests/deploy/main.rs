@@ -2,9 +2,12 @@
 
 mod compose;
 mod docs;
+#[path = "../support/metrics.rs"]
+mod documented;
 mod helm;
 #[path = "../support/markdown.rs"]
 mod markdown;
+mod monitoring;
 mod real;
 mod render;
 mod rollout;

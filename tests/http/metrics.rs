@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use redis_hive::http::figures::{Change, Histogram, LinkFigures, ProxyFigures};
+use redis_hive::http::figures::{
+    Change, CopyFigures, Histogram, LinkFigures, ProxyFigures, SecretFigures,
+};
 
 use super::*;
 
@@ -24,7 +26,14 @@ const OPEN: &str = "Accept: application/openmetrics-text;version=1.0.0;q=0.5,tex
 /// Something in every family, so that every label shows.
 fn figures() -> Figures {
     let mut figures = Figures {
-        secret_age: Some(Duration::from_secs(5)),
+        copies: CopyFigures { current: 2, coming: 1, ..CopyFigures::default() },
+        boot_fence: Some(true),
+        secrets: SecretFigures {
+            ages: vec![("hive", Duration::from_secs(5))],
+            read_ages: vec![("redis", Duration::from_millis(1500))],
+            refused: true,
+            certificates: vec![("client", 1_900_000_000)],
+        },
         master_offset: Some(200_000),
         read: Some(ProxyFigures { cut: vec![("stale", 1)], ..ProxyFigures::default() }),
         ..Figures::default()
@@ -65,6 +74,12 @@ async fn what_is_served_is_documented_and_the_other_way_round() {
         "redis_hive_peer_heartbeat_age_seconds{peer=\"10.0.0.1:6390\"} 0.087",
         "redis_hive_peer_replication_lag_bytes{peer=\"10.0.0.1:6390\"} 76444",
         "redis_hive_proxy_sessions_cut_total{endpoint=\"write\",reason=\"stale\"} 7",
+        "redis_hive_copies{state=\"current\"} 2",
+        "redis_hive_boot_fence 1",
+        "redis_hive_secret_age_seconds{secret=\"hive\"} 5.0",
+        "redis_hive_secret_read_age_seconds{secret=\"redis\"} 1.5",
+        "redis_hive_redis_credentials_refused 1",
+        "redis_hive_certificate_expiry_timestamp_seconds{certificate=\"client\"} 1900000000",
         "redis_hive_replica_ack_age_seconds{replica=\"10.0.0.3:6379\"} 2.0",
     ] {
         assert!(page.lines().any(|it| it == line), "{line} is not in\n{page}");

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use redis::Value;
 use redis_hive::election::{RedisOrder, RedisView, Target};
 use redis_hive::redis::{Access, AccessSettings, Password, RedisSettings, TlsFiles};
+use redis_hive::secrets::reading::READ_EVERY;
 
 use crate::support::certs::{Authority, Files, NAME, contents};
 use crate::support::mount::Mount;
@@ -77,6 +78,7 @@ async fn a_password_is_changed_in_two_steps_without_a_cut_connection() {
         told.iter().all(|it| it.contains("WRONGPASS") && !it.contains("new-password")),
         "{told:?}"
     );
+    assert!(room.redis.access().ages().refused);
     // What is opened meanwhile is opened with the old one.
     room.redis.probe(own.addr);
     assert!(matches!(room.probed(own.addr).await, RedisView::Up(_)));
@@ -86,6 +88,7 @@ async fn a_password_is_changed_in_two_steps_without_a_cut_connection() {
     assert_eq!(masterauth(&own), "old-password", "the master would refuse the new one");
     let_in(&master, "new-password");
     soon("both take it", || problems(&room).is_empty().then_some(())).await;
+    assert!(!room.redis.access().ages().refused);
     soon("replicas use it", || (masterauth(&own) == "new-password").then_some(())).await;
 
     [&own, &master].into_iter().for_each(|server| shut_out(server, "old-password"));
@@ -128,10 +131,15 @@ async fn a_file_that_is_broken_changes_nothing_and_is_told() {
         problems(&room).iter().any(|it| it.starts_with("--redis-password-file")).then_some(())
     })
     .await;
+    // It is told when it was found broken twice.
+    let broken = room.redis.access().ages();
+    assert!(broken.read >= Some(READ_EVERY), "{broken:?}");
     room.redis.probe(server.addr);
     assert!(matches!(room.probed(server.addr).await, RedisView::Up(_)));
     file.swap(&[("password", "old-password\n")]);
     soon("it is mended", || problems(&room).is_empty().then_some(())).await;
+    let mended = room.redis.access().ages();
+    assert!(mended.read < broken.read && mended.in_force > broken.in_force, "{mended:?}");
 }
 
 /// First both CAs, then the new certificates, then only the new CA, as docs/security.md says. The

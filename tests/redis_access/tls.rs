@@ -192,4 +192,15 @@ async fn certificates_that_end_soon_are_told() {
         told.iter().any(|it| it.starts_with("The certificate in --redis-cert expires in 5 days"));
     let theirs = told.iter().any(|it| it.contains(&format!("Redis at {}", server.addr)));
     assert!(own && theirs && told.len() == 2, "{told:?}");
+    let ages = room.redis.access().ages();
+    let until = |whose| ages.certificates.iter().find(|(it, _)| *it == whose).map(|(_, at)| *at);
+    let in_days = |days: u64| {
+        let at = std::time::SystemTime::now() + Duration::from_secs(days * 86_400);
+        Some(at.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs())
+    };
+    for whose in ["client", "redis"] {
+        assert!(until(whose) > in_days(5) && until(whose) < in_days(6), "{whose}: {ages:?}");
+    }
+    assert!(until("ca") > in_days(1000) && until("master").is_none(), "{ages:?}");
+    assert!(ages.read.is_some() && ages.in_force.is_some() && !ages.refused, "{ages:?}");
 }

@@ -1,5 +1,8 @@
 //! What `docs/metrics.md` promises, and what a page of `/metrics` has.
 
+// Every test binary uses its own part of this.
+#![allow(dead_code)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A family: its type, and the labels of its samples; `None` where it has no sample.

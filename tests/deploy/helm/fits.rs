@@ -1,7 +1,6 @@
 //! What the chart makes passes lint, fits the schemas of Kubernetes, and obeys the rules that hold for
 //! the manifests.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -9,7 +8,7 @@ use serde_json::json;
 
 use super::chart::{EVERYTHING, KUBERNETES, dir, examples, helms, objects, rendered};
 use crate::rules;
-use crate::schemas::{OLD_VERSIONS, VERSIONS, validate};
+use crate::schemas::{OLD_VERSIONS, VERSIONS, distinct, validate};
 use crate::settings;
 use crate::tools::run;
 
@@ -62,11 +61,8 @@ fn everything_fits_the_schemas_of_kubernetes() {
             .iter()
             .map(|(_, values)| rendered(&helm, values, &format!("{version}.0")))
             .collect();
-        // Most objects are the same for many values, and looking at one takes long.
-        let documents: BTreeSet<&str> =
-            text.iter().flat_map(|text| text.split("\n---\n")).collect();
-        let documents: Vec<&str> = documents.into_iter().collect();
-        let Some(output) = validate(version, &documents.join("\n---\n")) else { return };
+        let manifests = distinct(text.iter().map(String::as_str));
+        let Some(output) = validate(version, &manifests) else { return };
         assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

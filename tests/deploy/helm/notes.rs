@@ -21,7 +21,12 @@ const NOTES: &[(&str, &[&str], &[&str])] = &[
     ("witness: {enabled: true}", &["WARNING: the witness decides nothing"], &[]),
     (
         EVERYTHING,
-        &["rediss://redis-hive-cache-write.default:6479", "WARNING: the password", "ca.pem"],
+        &[
+            "rediss://redis-hive-cache-write.default:6479",
+            "redis-hive-cache-sentinel.default:26380",
+            "WARNING: the password",
+            "ca.pem",
+        ],
         &["create secret", "0123456789abcdef"],
     ),
 ];

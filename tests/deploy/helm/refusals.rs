@@ -26,6 +26,12 @@ const NO_SUCH_VALUES: &[(&str, &[&str])] = &[
     ("auth: {redisPassword: p, hiveSecret: too short}", &["hiveSecret", "pattern"]),
     ("auth: {redisPassword: 12345}", &["redisPassword", "string"]),
     ("tls: {clientCertificates: maybe}", &["clientCertificates", "required", "optional", "none"]),
+    ("sentinel: {port: 0}", &["sentinel", "port", "1"]),
+    ("sentinel: {name: my master}", &["sentinel", "name", "pattern"]),
+    ("sentinel: {announce: pod}", &["announce", "proxy", "master"]),
+    ("monitoring: {podMonitor: {interval: 15}}", &["interval", "string"]),
+    ("monitoring: {rules: {runbook: 'https://a/#b'}}", &["runbook", "pattern"]),
+    ("monitoring: {dashboards: true}", &["monitoring", "dashboards", "not allowed"]),
     ("hive: {image: {tag: 1.0}}", &["hive", "image", "tag", "string"]),
     ("hive: {image: {digest: 'sha256:123'}}", &["hive", "image", "digest", "pattern"]),
     ("hive: {image: {pullPolicy: always}}", &["pullPolicy", "IfNotPresent"]),
@@ -58,6 +64,11 @@ const NO_SUCH_VALUES: &[(&str, &[&str])] = &[
 
 /// Values that do not go together, each with the reason that is given.
 const NOT_TOGETHER: &[(&str, &[&str])] = &[
+    (
+        "monitoring: {scrapeAnnotations: true, podMonitor: {enabled: true}}",
+        &["monitoring.scrapeAnnotations", "twice"],
+    ),
+    ("sentinel: {enabled: true, port: 6380}", &["sentinel.port: 6380", "26379"]),
     ("{replicas: 4, quorum: 2}", &["quorum: 2 is not more than half of 4 hives", "give 3"]),
     ("{replicas: 3, quorum: 2, witness: {enabled: true}}", &["half of 4 hives"]),
     ("{replicas: 3, quorum: 4}", &["quorum: 4 hives", "only 3"]),

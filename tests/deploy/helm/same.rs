@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::chart::{KUBERNETES, examples, file, helms, objects};
-use crate::render::{self, Rendered, config_map, of_kind};
+use crate::render::{self, Rendered, config_map, of_kind, without_hash};
 
 /// What Helm adds, and a hash that does for rollouts what kustomize does by names.
 const OF_HELM: [&str; 5] = [
@@ -48,16 +48,6 @@ fn settings_of_redis(text: &str) -> Vec<String> {
     let lines =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| line.split_whitespace().map(bytes).collect::<Vec<_>>().join(" ")).collect()
-}
-
-/// Takes the hash off a name that kustomize gave to a ConfigMap.
-fn without_hash(name: &str) -> &str {
-    match name.rsplit_once('-') {
-        Some((start, hash)) if hash.len() == 10 && hash.chars().any(|c| c.is_ascii_digit()) => {
-            start
-        }
-        _ => name,
-    }
 }
 
 /// Writes every leaf below a value with the path to it, without what may differ.
@@ -132,6 +122,21 @@ fn the_chart_makes_what_kustomize_makes() {
             let found = differences(objects, &objects_for(&helm, name));
             assert_eq!(found, [""; 0], "{} for {name}", helm.display());
         }
+    }
+}
+
+/// With a witness, whose pods are others.
+#[test]
+fn components_reach_the_witness_too() {
+    let overlay = "overlays/two-and-witness";
+    let Some(made) = render::with_components(overlay, &["sentinel", "scrape-annotations"]) else {
+        return;
+    };
+    let more = "\nsentinel: {enabled: true}\nmonitoring: {scrapeAnnotations: true}\n\
+                test: {enabled: false}\n";
+    for helm in helms() {
+        let ours = objects(&helm, &(values_for(overlay) + more), KUBERNETES);
+        assert_eq!(differences(&made, &ours), [""; 0], "{}", helm.display());
     }
 }
 

@@ -168,7 +168,7 @@ const NO_SETTINGS: &[&str] = &[
     "advertise", "dns-server", "http-port", "min-replicas-to-write", "name", "peer", "peer-port",
     "proxy-port", "quorum", "read-port", "redis", "redis-ca", "redis-cert", "redis-key",
     "redis-password-file", "redis-tls", "redis-tls-server-name", "redis-username", "secret-file",
-    "service", "witness",
+    "sentinel-announce", "sentinel-name", "sentinel-port", "service", "witness",
 ];
 
 /// `hive.settings` has the names of all flags but those.

@@ -18,6 +18,8 @@ pub const RULES: &[Rule] = &[
     Rule { on: Named("Service", "-write"), at: "/spec/publishNotReadyAddresses", want: Absent, broken: "true", why: "clients go to pods that are ready" },
     Rule { on: Named("Service", "-read"), at: "/spec/ports/0/targetPort", want: Holds(read_port), broken: "\"tcp-write\"", why: "reads go to copies" },
     Rule { on: Named("Service", "-read"), at: "/spec/publishNotReadyAddresses", want: Absent, broken: "true", why: "clients go to pods that are ready" },
+    Rule { on: Named("Service", "-sentinel"), at: "/spec/publishNotReadyAddresses", want: Absent, broken: "true", why: "clients go to pods that are ready" },
+    Rule { on: Named("Service", "-sentinel"), at: "/spec/ports/0/targetPort", want: Is("\"tcp-sentinel\""), broken: "\"tcp-redis\"", why: "a Redis is no Sentinel" },
     Rule { on: Kind("Service"), at: "/spec/type", want: Is("\"ClusterIP\""), broken: "\"NodePort\"", why: "nothing is open to the outside" },
     Rule { on: Kind("Service"), at: "/spec/ports", want: Holds(named_ports), broken: r#"[{"name": "redis", "port": 6379}]"#, why: "meshes go by tcp-" },
     Rule { on: Kind("Service"), at: "/metadata/annotations/config.linkerd.io~1opaque-ports", want: Holds(Value::is_string), broken: "null", why: "Linkerd waits for bytes of a client otherwise" },
@@ -27,6 +29,7 @@ pub const RULES: &[Rule] = &[
     Rule { on: POLICY, at: "/spec/ingress", want: Holds(known_senders), broken: r#"[{"ports": [{"port": 6379}]}]"#, why: "who may come in is named" },
     Rule { on: POLICY, at: "/spec/ingress", want: Holds(named_numbers), broken: r#"[{"from": [{"podSelector": {}}]}]"#, why: "where somebody may come in is named" },
     Rule { on: POLICY, at: "/spec/ingress", want: Holds(peers_only), broken: r#"[{"from": [{"podSelector": {}}], "ports": [{"port": 6390}]}]"#, why: "only hives speak the peer protocol" },
+    Rule { on: POLICY, at: "/spec/ingress", want: Holds(watchers_only), broken: r#"[{"from": [{"podSelector": {}}], "ports": [{"port": 6391}]}]"#, why: "what a hive tells of itself is for those who watch it" },
     Rule { on: POLICY, at: "/spec/egress", want: Holds(dns), broken: r#"[{"ports": [{"protocol": "UDP", "port": 53}]}]"#, why: "names are asked for at 53 or 5353, by UDP and TCP, anywhere" },
     Rule { on: POLICY, at: "/spec/egress", want: Holds(named_numbers), broken: "[{}]", why: "nothing else goes out" },
 ];
@@ -70,6 +73,13 @@ fn peers_only(rules: &Value) -> bool {
     };
     let peer = |rule: &&Value| list(&rule["ports"]).iter().any(|port| port["port"] == 6390);
     list(rules).iter().filter(peer).all(|rule| list(&rule["from"]).iter().all(hive_or_site))
+}
+
+/// The HTTP port is open to other namespaces that are named, and only there.
+fn watchers_only(rules: &Value) -> bool {
+    let http = |rule: &&Value| list(&rule["ports"]).iter().any(|port| port["port"] == 6391);
+    let named = |sender: &Value| sender["namespaceSelector"]["matchLabels"].is_object();
+    list(rules).iter().filter(http).all(|rule| list(&rule["from"]).iter().all(named))
 }
 
 fn dns(rules: &Value) -> bool {

@@ -49,6 +49,22 @@ pub const RULES: &[WholeRule] = &[
         },
     },
     WholeRule {
+        why: "a PodMonitor finds every pod, and a port it has",
+        faults: unwatched,
+        spoil: |objects| {
+            let port = "/spec/podMetricsEndpoints/0/port";
+            change(objects, "PodMonitor", port, json!("metrics"))
+        },
+    },
+    WholeRule {
+        why: "annotations for scraping name the port and the path that tell metrics",
+        faults: |objects| workloads(objects).filter_map(wrongly_annotated).collect(),
+        spoil: |objects| {
+            let at = "/spec/template/metadata/annotations/prometheus.io~1port";
+            change(objects, "Deployment", at, json!("6390"))
+        },
+    },
+    WholeRule {
         why: "pods are kept by what made them",
         faults: |objects| workloads(objects).filter_map(foreign_pods).collect(),
         spoil: |objects| {
@@ -99,6 +115,25 @@ fn unreachable(objects: &[Value], service: &Value) -> Vec<String> {
 
 fn ports(container: &Value) -> &[Value] {
     container["ports"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn unwatched(objects: &[Value]) -> Vec<String> {
+    let Some(monitor) = of_kind(objects, "PodMonitor").next() else { return Vec::new() };
+    let mut found = uncovered(objects, "PodMonitor", "/spec/selector/matchLabels");
+    let open: Vec<&Value> =
+        workloads(objects).flat_map(containers).flat_map(ports).map(|port| &port["name"]).collect();
+    let endpoints = monitor["spec"]["podMetricsEndpoints"].as_array().into_iter().flatten();
+    let strange = endpoints.map(|it| &it["port"]).filter(|port| !open.contains(port));
+    found.extend(strange.map(|port| format!("the PodMonitor asks at {port}, which no pod has")));
+    found
+}
+
+fn wrongly_annotated(workload: &Value) -> Option<String> {
+    let annotations = &workload["spec"]["template"]["metadata"]["annotations"];
+    let told = |key: &str| annotations[format!("prometheus.io/{key}")].as_str();
+    let right = (told("port"), told("path")) == (Some("6391"), Some("/metrics"));
+    (told("scrape") == Some("true") && !right)
+        .then(|| format!("{} is scraped elsewhere", name(workload)))
 }
 
 fn uncovered(objects: &[Value], kind: &str, at: &str) -> Vec<String> {

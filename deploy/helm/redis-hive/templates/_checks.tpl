@@ -3,6 +3,8 @@
 {{- include "redis-hive.checks.quorum" . -}}
 {{- include "redis-hive.checks.secrets" . -}}
 {{- include "redis-hive.checks.redis" . -}}
+{{- include "redis-hive.checks.sentinel" . -}}
+{{- include "redis-hive.checks.monitoring" . -}}
 {{- include "redis-hive.checks.env" . -}}
 {{- end -}}
 
@@ -47,6 +49,18 @@
 {{- end -}}
 {{- if and (gt (int .Values.redis.maxmemoryPercent) 0) (not (dig "limits" "memory" "" .Values.redis.resources)) -}}
 {{- fail "redis.maxmemoryPercent: a share of what? Set redis.resources.limits.memory" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "redis-hive.checks.sentinel" -}}
+{{- if and .Values.sentinel.enabled (has (int .Values.sentinel.port) (list 6379 6380 6381 6390 6391 9121)) -}}
+{{- fail (printf "sentinel.port: %d is a port of the pods already; 26379 is what clients of Sentinel expect" (int .Values.sentinel.port)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "redis-hive.checks.monitoring" -}}
+{{- if and .Values.monitoring.scrapeAnnotations .Values.monitoring.podMonitor.enabled -}}
+{{- fail "monitoring.scrapeAnnotations: a Prometheus that also has the PodMonitor would read all metrics twice; choose one" -}}
 {{- end -}}
 {{- end -}}
 

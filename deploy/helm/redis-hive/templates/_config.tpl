@@ -48,6 +48,13 @@ wait-for-hive.sh: |
 {{- if .Values.auth.enabled -}}
 {{- $_ := set $all "secret-file" "/etc/redis-hive-secrets/hive-secret" -}}
 {{- end -}}
+{{- with .Values.sentinel -}}
+{{- if .enabled -}}
+{{- $_ := set $all "sentinel-port" (int .port) -}}
+{{- $_ := set $all "sentinel-name" .name -}}
+{{- $_ := set $all "sentinel-announce" .announce -}}
+{{- end -}}
+{{- end -}}
 {{- if .Values.tls.enabled -}}
 {{- $_ := set $all "redis-tls" "true" -}}
 {{- $_ := set $all "redis-ca" "/etc/redis-hive-tls/ca.crt" -}}

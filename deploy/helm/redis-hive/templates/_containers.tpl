@@ -113,6 +113,11 @@
     - name: http
       containerPort: 6391
       protocol: TCP
+    {{- if $values.sentinel.enabled }}
+    - name: tcp-sentinel
+      containerPort: {{ int $values.sentinel.port }}
+      protocol: TCP
+    {{- end }}
   readinessProbe:
     httpGet:
       path: /readyz

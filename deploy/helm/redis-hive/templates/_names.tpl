@@ -34,7 +34,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
 {{- end -}}
 
-{{/* Name, labels and annotations of an object. Takes a dict: root, suffix, and perhaps component, annotations. */}}
+{{/* Name, labels and annotations of an object. Takes a dict: root, suffix, and perhaps component, labels (further
+ones), annotations. */}}
 {{- define "redis-hive.metadata" -}}
 name: {{ include "redis-hive.fullname" .root }}{{ with .suffix }}{{ . }}{{ end }}
 namespace: {{ .root.Release.Namespace }}
@@ -42,6 +43,9 @@ labels:
   {{- include "redis-hive.labels" .root | nindent 2 }}
   {{- with .component }}
   app.kubernetes.io/component: {{ . }}
+  {{- end }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- with mergeOverwrite (dict) .root.Values.commonAnnotations (default (dict) .annotations) }}
 annotations:

@@ -1,5 +1,12 @@
 {{/* Parts of NetworkPolicy rules. */}}
 
+{{/* The ports of clients. Takes the root. */}}
+{{- define "redis-hive.clientPorts" -}}
+{{- $ports := list 6379 6380 6381 -}}
+{{- if .Values.sentinel.enabled }}{{ $ports = append $ports (int .Values.sentinel.port) }}{{ end -}}
+{{- include "redis-hive.tcp" $ports -}}
+{{- end -}}
+
 {{/* TCP ports. Takes a list of numbers. */}}
 {{- define "redis-hive.tcp" -}}
 {{- range $index, $port := . -}}

@@ -11,10 +11,16 @@ labels:
 annotations:
   {{- $isData := eq .component "data" }}
   {{- $opaque := ternary "6379,6380,6381,6390" "6380,6381,6390" $isData }}
+  {{- if .root.Values.sentinel.enabled }}
+  {{- $opaque = printf "%s,%d" $opaque (int .root.Values.sentinel.port) }}
+  {{- end }}
   {{- $own := dict
       "kubectl.kubernetes.io/default-container" (ternary "redis" "hive" $isData)
       "config.linkerd.io/opaque-ports" $opaque
       "checksum/settings" (include "redis-hive.settings" .root | sha256sum) }}
+  {{- if .root.Values.monitoring.scrapeAnnotations }}
+  {{- $own = merge $own (dict "prometheus.io/scrape" "true" "prometheus.io/port" "6391" "prometheus.io/path" "/metrics") }}
+  {{- end }}
   {{- if $isData }}
   {{- $_ := set $own "checksum/config" (include "redis-hive.configData" .root | sha256sum) }}
   {{- end }}
