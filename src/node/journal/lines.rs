@@ -37,13 +37,11 @@ impl Lines {
         let resigned = self.resigned.take();
         match report.kind {
             ReportKind::Warning if view.stopping => tracing::warn!(epoch, reason, "attention"),
-            ReportKind::Warning if view.role == HiveRole::Starting => {
+            // Without a leader that is only what it waits for; at the start everybody does.
+            ReportKind::Warning if waits(view) && self.epoch.is_none() => {
                 tracing::debug!(epoch, reason, "waits");
             }
-            // Without a leader that is only what it waits for.
-            ReportKind::Warning if view.role == HiveRole::Candidate => {
-                tracing::info!(epoch, reason, "waits");
-            }
+            ReportKind::Warning if waits(view) => tracing::info!(epoch, reason, "waits"),
             ReportKind::Warning => tracing::warn!(epoch, reason, "attention"),
             ReportKind::Change => tracing::info!(epoch, reason, "planned change"),
             ReportKind::Paused => tracing::info!(epoch, paused = view.paused, "pause mode"),
@@ -141,6 +139,11 @@ impl Lines {
             tracing::warn!(seconds, reason = view.waiting, "still without a leader");
         }
     }
+}
+
+/// Whether this hive looks for a leader.
+fn waits(view: &View) -> bool {
+    matches!(view.role, HiveRole::Starting | HiveRole::Candidate)
 }
 
 fn millis(span: Duration) -> u64 {
