@@ -165,6 +165,26 @@ async fn a_hive_is_paused_and_resumed_and_has_nobody_to_switch_to() {
     assert_eq!(kinds, ["leads", "paused", "resumed"]);
 }
 
+#[tokio::test]
+async fn what_comes_again_and_again_is_counted_and_told_at_the_end() {
+    let mut alone = Alone::start(&["--drain-timeout=0s"]).await;
+    for _ in 0..7 {
+        for (command, now) in [("pause", "\"paused\": true"), ("resume", "\"paused\": false")] {
+            let ran = super::hive(&[command, "--http", &alone.http], &[]).await;
+            assert_eq!(ran.code, Some(0), "{}", ran.err);
+            alone.until(now, command).await;
+        }
+    }
+    assert_eq!(alone.told().matches("INFO pause mode").count(), 10, "{}", alone.told());
+    alone.terminate();
+    assert_eq!(alone.ends(LONG).await, Some(0), "{}", alone.told());
+    for paused in [true, false] {
+        let line =
+            format!("INFO more lines like one before count=2 like=\"pause mode paused={paused}\"");
+        assert!(alone.told().contains(&line), "{}", alone.told());
+    }
+}
+
 /// Clients must not take the files that the hive needs: it takes as many as it may, and counts.
 #[tokio::test]
 async fn the_limit_on_open_files_is_raised_and_kept_to() {
