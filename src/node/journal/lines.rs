@@ -149,3 +149,124 @@ fn waits(view: &View) -> bool {
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::field::{Field, Visit};
+    use tracing_subscriber::layer::{Context, Layer};
+    use tracing_subscriber::prelude::*;
+
+    use super::super::tests::view;
+    use super::*;
+    use crate::election::Wall;
+
+    /// Keeps lines at `info` and above: the level and the message.
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<String>>>);
+
+    struct Line(String);
+
+    impl Visit for Line {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            if field.name() == "message" {
+                self.0.push_str(&format!(" {value:?}"));
+            }
+        }
+    }
+
+    impl<S: tracing::Subscriber> Layer<S> for Paper {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            let level = *event.metadata().level();
+            if level <= tracing::Level::INFO {
+                let mut line = Line(level.to_string());
+                event.record(&mut line);
+                self.0.lock().expect("no panic").push(line.0);
+            }
+        }
+    }
+
+    /// What is written meanwhile.
+    fn written(what: impl FnOnce(&mut Lines)) -> Vec<String> {
+        let paper = Paper::default();
+        let log = tracing_subscriber::registry().with(paper.clone());
+        tracing::subscriber::with_default(log, || what(&mut Lines::default()));
+        let lines = paper.0.lock().expect("no panic").clone();
+        lines
+    }
+
+    fn report(kind: ReportKind, reason: &str) -> Report {
+        Report { at: Wall(0), epoch: Epoch(1), kind, reason: reason.to_owned() }
+    }
+
+    fn at(ms: u64) -> Time {
+        Time(ms * 1000)
+    }
+
+    fn alone(role: HiveRole) -> View {
+        View { role, leadership: None, ..view(1) }
+    }
+
+    const CAMPAIGN: ReportKind = ReportKind::Campaign { cause: Cause::Redis };
+    const RESIGNED: ReportKind = ReportKind::Resigned { cause: Cause::Redis };
+
+    #[test]
+    fn why_a_leader_resigned_is_said_once() {
+        let told = written(|lines| {
+            let view = alone(HiveRole::Candidate);
+            lines.report(&report(RESIGNED, "its Redis is gone"), &view);
+            lines.report(&report(CAMPAIGN, "its Redis is gone"), &view);
+            lines.report(&report(CAMPAIGN, "its Redis is gone"), &view);
+        });
+        assert_eq!(told, ["INFO resigned", "INFO without a leader"]);
+    }
+
+    #[test]
+    fn what_a_hive_waits_for_is_a_warning_when_it_leads_or_follows() {
+        let warning = report(ReportKind::Warning, "something");
+        let leads = ReportKind::Leads { took_ms: 1 };
+        let told = written(|lines| {
+            lines.report(&warning, &alone(HiveRole::Starting));
+            lines.report(&warning, &alone(HiveRole::Candidate));
+            lines.settled(&report(leads, ""), &view(1), "leads", Cause::Started);
+            lines.report(&warning, &view(1));
+            lines.report(&warning, &alone(HiveRole::Candidate));
+            lines.report(&warning, &View { stopping: true, ..alone(HiveRole::Candidate) });
+        });
+        assert_eq!(told, ["INFO leads", "WARN attention", "INFO waits", "WARN attention"]);
+    }
+
+    #[test]
+    fn a_hive_without_a_leader_says_so_after_a_while_and_every_minute() {
+        let alone = alone(HiveRole::Candidate);
+        let said = |known: bool, times: &[u64]| {
+            let leads = ReportKind::Leads { took_ms: 1 };
+            let told = written(|lines| {
+                if known {
+                    lines.settled(&report(leads, ""), &view(1), "leads", Cause::Started);
+                }
+                times.iter().for_each(|ms| lines.overdue(&alone, at(*ms)));
+            });
+            told.iter().filter(|line| *line == "WARN still without a leader").count()
+        };
+        assert_eq!(said(false, &[0, 9_999]), 0, "a start takes a while");
+        assert_eq!(said(false, &[0, 10_000, 10_100, 69_999]), 1);
+        assert_eq!(said(false, &[0, 10_000, 70_000]), 2);
+        assert_eq!(said(true, &[0, 999]), 0, "an election is no reason to worry");
+        assert_eq!(said(true, &[0, 1_000, 1_100]), 1);
+        let told = written(|lines| {
+            lines.overdue(&alone, at(0));
+            lines.overdue(&view(1), at(9_000));
+            lines.overdue(&alone, at(9_500));
+            lines.overdue(&alone, at(19_000));
+        });
+        assert!(told.is_empty(), "it counts from the loss: {told:?}");
+    }
+
+    #[test]
+    fn lost_bytes_are_a_warning() {
+        let told = written(|lines| [0, 7].into_iter().for_each(|bytes| lines.given_up(bytes)));
+        assert_eq!(told, ["INFO bytes given up", "WARN bytes given up"]);
+    }
+}
