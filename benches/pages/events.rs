@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::fifty;
+use crate::fifty::{self, RUN};
 use crate::figures::{Budget, Figure};
 use crate::pages::{SERVER, Server};
 use crate::usage::thread_seconds;
@@ -17,24 +17,27 @@ use crate::usage::thread_seconds;
 const VIEWERS: u64 = 100;
 /// A stream ends after 55 s, and the next one begins with everything that is kept.
 const SPAN_MAX: Duration = Duration::from_secs(45);
-/// What ends an event, however it falls into pieces: no transition has a line end in it.
+/// What ends a line; a piece of a stream may end anywhere.
 const END: u8 = b'\n';
 
-/// The CPU share of the serving thread, a sample a second.
-pub fn measure(span: Duration) -> anyhow::Result<Figure> {
+/// The CPU share of the serving thread, a sample a second: as the page listens, and with everything that
+/// there is.
+pub fn measure(span: Duration) -> anyhow::Result<[Figure; 2]> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(watch(span.min(SPAN_MAX)))
+    let span = span.min(SPAN_MAX);
+    let page = runtime.block_on(watch("/events?brief&", span))?.within(Budget::median(1.0));
+    Ok([page, runtime.block_on(watch("/events?", span))?])
 }
 
-async fn watch(span: Duration) -> anyhow::Result<Figure> {
+async fn watch(path: &'static str, span: Duration) -> anyhow::Result<Figure> {
     let server = Server::start()?;
-    let name = format!("{VIEWERS} viewers of /events, one event a second, 50 peers: CPU");
-    let mut figure = Figure::new(name, "%", 3).within(Budget::median(1.0));
+    let shown = path.trim_end_matches(['?', '&']);
+    let name = format!("{VIEWERS} viewers of {shown}, one event a second, 50 peers: CPU");
+    let mut figure = Figure::new(name, "%", 3);
     let events = Arc::new(AtomicU64::new(0));
     let mut viewers = JoinSet::new();
-    (0..VIEWERS).for_each(|_| _ = viewers.spawn(view(server.addr, events.clone())));
-    // Everybody gets what is kept first.
-    arrived(&events, VIEWERS * fifty::TRANSITIONS).await?;
+    (0..VIEWERS).for_each(|_| _ = viewers.spawn(view(server.addr, path, events.clone())));
+    arrived(&events, VIEWERS).await?;
     let begun = Instant::now();
     while begun.elapsed() < span {
         let (before, sent) = (thread_seconds(SERVER), Instant::now());
@@ -59,10 +62,12 @@ async fn arrived(events: &AtomicU64, count: u64) -> anyhow::Result<()> {
     Ok(tokio::time::timeout(Duration::from_secs(30), all).await?)
 }
 
-/// Listens from the newest entry that is kept, and counts events.
-async fn view(addr: SocketAddr, events: Arc<AtomicU64>) -> anyhow::Result<()> {
+/// Listens for what is new, and counts the greeting and transitions.
+async fn view(addr: SocketAddr, path: &str, events: Arc<AtomicU64>) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(addr).await?;
-    stream.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+    let last = fifty::TRANSITIONS;
+    let asked = format!("GET {path}last={RUN}-{last} HTTP/1.1\r\nHost: x\r\n\r\n");
+    stream.write_all(asked.as_bytes()).await?;
     let (mut piece, mut line) = (vec![0; 64 * 1024], Vec::new());
     loop {
         let count = stream.read(&mut piece).await?;
@@ -72,7 +77,10 @@ async fn view(addr: SocketAddr, events: Arc<AtomicU64>) -> anyhow::Result<()> {
                 line.push(*byte);
                 continue;
             }
-            events.fetch_add(u64::from(line.starts_with(b"data: ")), Ordering::Relaxed);
+            events.fetch_add(
+                u64::from(line == b"event: transition" || line.starts_with(b"retry: ")),
+                Ordering::Relaxed,
+            );
             line.clear();
         }
     }

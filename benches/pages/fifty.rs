@@ -11,6 +11,8 @@ use redis_hive::http::status::{PeerStatus, Status};
 use redis_hive::sentinel::{Master, Node, Replica, Topology};
 
 const PEERS: u8 = 50;
+/// The run of its journal.
+pub const RUN: &str = "run";
 /// So many are kept.
 pub const TRANSITIONS: u64 = 256;
 
@@ -70,7 +72,7 @@ pub fn transition(epoch: u64) -> Transition {
 
 /// For `/transitions` and `/events`: as much as is kept.
 pub fn journal() -> Journal {
-    let journal = Journal::new("run".to_owned());
+    let journal = Journal::new(RUN.to_owned());
     (1..=TRANSITIONS).for_each(|epoch| _ = journal.push(transition(epoch)));
     journal
 }

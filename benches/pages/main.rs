@@ -56,7 +56,7 @@ fn main() -> anyhow::Result<()> {
         table.extend(pages::measure(span)?);
     }
     if arguments.wants("events") {
-        table.push(events::measure(span)?);
+        table.extend(events::measure(span)?);
     }
     if arguments.wants("sentinel") {
         table.extend(sentinel::measure(span)?);

@@ -103,25 +103,7 @@ pub struct Vote {
 impl Transition {
     /// Without what only `/transitions` and `/events` tell.
     fn short(&self) -> Transition {
-        Transition {
-            seq: self.seq,
-            at: self.at.clone(),
-            epoch: self.epoch,
-            from: self.from,
-            to: self.to,
-            kind: self.kind.clone(),
-            reason: self.reason.clone(),
-            took_ms: self.took_ms,
-            leader: self.leader,
-            cause: self.cause.clone(),
-            why: self.why.clone(),
-            held_us: self.held_us,
-            bytes_given_up: self.bytes_given_up,
-            phases: self.phases.clone(),
-            // Hundreds of them in a large hive: nothing is copied of these.
-            offers: Vec::new(),
-            votes: Vec::new(),
-        }
+        Transition { offers: Vec::new(), votes: Vec::new(), ..self.clone() }
     }
 }
 
