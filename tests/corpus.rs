@@ -4,8 +4,7 @@
 #[path = "fuzz/targets/proxy.rs"]
 #[allow(dead_code, unused_imports)]
 mod proxy;
-#[path = "simulation/rng.rs"]
-#[allow(dead_code)]
+#[path = "support/rng.rs"]
 mod rng;
 #[path = "fuzz/targets.rs"]
 mod targets;

@@ -21,29 +21,7 @@ use planned::{
 };
 use redis_hive::election::{Passport, RedisRole};
 use socket2::SockRef;
-use support::servers::{self, Server, eventually, send};
-
-/// Makes one test of each fact for each server.
-macro_rules! on_every_server {
-    ($($fact:ident),* $(,)?) => {
-        on_every_server!(@server redis_6_2, "redis-6.2", $($fact),*);
-        on_every_server!(@server redis_system, "redis-system", $($fact),*);
-        on_every_server!(@server redis_8_2, "redis-8.2", $($fact),*);
-        on_every_server!(@server valkey_9_1, "valkey-9.1", $($fact),*);
-    };
-    (@server $module:ident, $name:literal, $($fact:ident),*) => {
-        mod $module {
-            $(
-                #[test]
-                fn $fact() {
-                    if let Some(binary) = super::servers::binary($name) {
-                        super::$fact(&binary);
-                    }
-                }
-            )*
-        }
-    };
-}
+use support::servers::{self, Server, eventually, on_every_server, send};
 
 on_every_server!(
     a_blank_replica_shows_an_offset_that_means_nothing,

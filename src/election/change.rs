@@ -29,6 +29,7 @@ const PAUSE_MS: u32 = 2_000;
 const CATCH_UP: Duration = Duration::from_millis(300);
 /// The whole change; a hold ends by itself after a second.
 const WHOLE: Duration = Duration::from_millis(900);
+
 /// On whose behalf the master is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {

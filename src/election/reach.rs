@@ -11,7 +11,7 @@ use super::cause::Cause;
 use super::change::Asker;
 use super::frame::{State, Verdict};
 use super::io::{Action, RedisView};
-use super::types::{CopyState, NodeId, RedisAddr, Time};
+use super::types::{Copy, CopyState, NodeId, RedisAddr, Time};
 use super::{Core, Role};
 
 /// For so long somebody has to be ahead.
@@ -111,7 +111,8 @@ impl Core {
             }
             _ => {
                 self.reach_timer.ahead = Some((node, now));
-                self.reach_timer.offset = self.offset_of(node).unwrap_or(0);
+                let copy = self.copy_of(node);
+                self.reach_timer.offset = copy.map_or(0, |copy| copy.passport.offset);
                 return;
             }
         }
@@ -129,12 +130,12 @@ impl Core {
     /// Whether the follower that is or was ahead has got bytes of this master since. That its copy is
     /// current says less: a link whose packets are lost looks well for a while.
     pub(super) fn is_fed(&self, node: NodeId) -> bool {
-        self.offset_of(node).is_some_and(|offset| offset > self.reach_timer.offset)
+        let copy = self.copy_of(node).filter(|copy| copy.current);
+        copy.is_some_and(|copy| copy.passport.offset > self.reach_timer.offset)
     }
 
-    fn offset_of(&self, node: NodeId) -> Option<u64> {
-        let state = self.peers.heard(node, self.now())?.state.as_ref()?;
-        state.copy.filter(|copy| copy.current).map(|copy| copy.passport.offset)
+    fn copy_of(&self, node: NodeId) -> Option<Copy> {
+        self.peers.heard(node, self.now())?.state.as_ref()?.copy
     }
 
     /// What is not in reach of others cannot feed them: the copy that can counts. This hive is

@@ -112,6 +112,7 @@ impl Pass<'_> {
         match self.way {
             Way::Requests => {
                 let now = permit.now.0 / 1_000;
+                ledger.be_thrifty(self.worker.is_short());
                 let up = if permit.held {
                     ledger.finish(input, now)
                 } else {

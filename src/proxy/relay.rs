@@ -133,6 +133,7 @@ impl Relay {
             let clear = again.len();
             again.extend_from_slice(&left.tail);
             link.ledger = left.ledger;
+            link.seat.worker().count_waiting(0, link.ledger.waiting());
             link.last_reply = left.last_reply;
             link.up = Flow::new(again, clear, true);
         }
@@ -146,8 +147,9 @@ impl Future for Relay {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let relay = self.get_mut();
         let Some(link) = &mut relay.link else { return Poll::Ready(()) };
+        let waited = link.ledger.waiting();
         let end = link.turn(cx);
-        link.account();
+        link.account(waited);
         let end = ready!(end);
         if let Some(link) = relay.link.take() {
             link.end(end);
@@ -310,23 +312,31 @@ impl Link {
         self.stuck().map_or(End::Part(parted), End::Cut)
     }
 
-    /// The route leads elsewhere. What the old master said to a blocked client in a planned change,
-    /// that it has done nothing, may be here without having been looked at.
+    /// The route leads elsewhere. What the old master said to a blocked client may be here without
+    /// having been looked at: in a planned change, that it has done nothing. Anything else is a
+    /// reply that the client will not get.
     fn outdated(&mut self) -> End {
         let blocked = self.ledger.may_move(Change::Planned) == Err(Why::Blocked);
-        if blocked && !self.down.is_committed() && self.is_refused() {
-            return self.part(Parted::Undone);
+        if blocked && !self.down.is_committed() {
+            let said = self.last_words();
+            let down = self.ledger.replies(&said, true);
+            if down.undone && down.send == 0 {
+                return self.part(Parted::Undone);
+            }
+            if !said.is_empty() {
+                return End::Cut(Why::Blocked);
+            }
         }
         self.part(Parted::Outdated)
     }
 
-    fn is_refused(&mut self) -> bool {
+    /// What the master has said and nobody has looked at.
+    fn last_words(&mut self) -> Vec<u8> {
         let mut said = self.drop_down();
         let mut buffer = self.seat.worker().buffer.borrow_mut();
         let received = socket::recv_now(&self.master, &mut buffer).unwrap_or(0);
         said.extend_from_slice(buffer.get(..received).unwrap_or_default());
-        let down = self.ledger.replies(&said, true);
-        down.undone && down.send == 0
+        said
     }
 
     /// All that may be passed on has been; the refusal behind it is not for the client.
@@ -340,12 +350,17 @@ impl Link {
         std::mem::take(&mut self.down).into_tail()
     }
 
-    /// Tells the worker whether something is outstanding.
-    fn account(&mut self) {
+    /// Tells the worker whether something is outstanding, and how much is waited with now instead of
+    /// these bytes.
+    fn account(&mut self, waited: u32) {
         let busy = !self.ledger.is_settled();
         if busy != self.counted {
             self.counted = busy;
             self.seat.worker().count_busy(busy);
+        }
+        let waiting = self.ledger.waiting();
+        if waiting != waited {
+            self.seat.worker().count_waiting(waited, waiting);
         }
     }
 
@@ -388,6 +403,7 @@ impl Link {
     /// The worker has nothing more to do with it.
     fn leave(&mut self) {
         let worker = self.seat.worker();
+        worker.count_waiting(self.ledger.waiting(), 0);
         if std::mem::take(&mut self.counted) {
             worker.count_busy(false);
         }

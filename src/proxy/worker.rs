@@ -36,6 +36,9 @@ const BUFFER: usize = 64 * 1024;
 /// Connections to a master that a worker opens at one time: a whole held crowd at once would
 /// overflow the master's queue and be dropped by its kernel.
 const CONNECTING: usize = 32;
+/// Bytes that the sessions of a worker may wait with for the rest of their requests, before they pass
+/// on what they have: who sends much and never ends it must not be able to fill the memory.
+const WAITING: usize = 4 * 1024 * 1024;
 /// How often half-closed sessions are asked whether anything moves.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -139,6 +142,8 @@ pub(super) struct Worker {
     sweeps: Cell<u8>,
     probes: Probes,
     replies: Replies,
+    /// Bytes that sessions wait with.
+    waiting: Cell<usize>,
     /// Sessions end at their next boundary.
     draining: Cell<bool>,
 }
@@ -167,6 +172,7 @@ impl Worker {
             sweeps: Cell::new(0),
             probes: Probes::default(),
             replies: Replies::default(),
+            waiting: Cell::new(0),
             draining: Cell::new(false),
         }
     }
@@ -188,6 +194,17 @@ impl Worker {
     pub(super) fn count_cut(&self, why: Why) {
         tracing::debug!(?why, "a session is cut");
         self.tally().cut(why);
+    }
+
+    /// A session waits with so many bytes instead of so many.
+    pub(super) fn count_waiting(&self, before: u32, now: u32) {
+        let others = self.waiting.get().saturating_sub(before as usize);
+        self.waiting.set(others + now as usize);
+    }
+
+    /// Whether sessions wait with more than there is memory for.
+    pub(super) fn is_short(&self) -> bool {
+        self.waiting.get() > WAITING
     }
 
     /// Milliseconds of the clock that ledgers count in.

@@ -20,6 +20,7 @@ mod planned;
 mod pods;
 mod quorum;
 mod relay;
+#[path = "../support/rng.rs"]
 mod rng;
 mod run;
 mod watch;

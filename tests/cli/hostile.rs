@@ -240,6 +240,21 @@ async fn inline_requests_without_end() {
     besieged.grew_at_most(16);
 }
 
+/// What matters to the account of a session is waited for, but not that much of it.
+#[tokio::test]
+async fn requests_that_never_end() {
+    let besieged = Besieged::start(&[]).await;
+    let part = [&b"*2\r\n$4\r\nAUTH\r\n$1040000\r\n"[..], &[b'x'; 1_000_000]].concat();
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(&besieged.alone.proxy).await.expect("it listens");
+        stream.write_all(&part).await.expect("it is read");
+        crowd.push(stream);
+    }
+    besieged.serves().await;
+    besieged.grew_at_most(32);
+}
+
 /// They ask for more than they ever read.
 #[tokio::test]
 async fn clients_that_never_read() {

@@ -110,9 +110,9 @@ fn a_blocked_request_is_sent_again_with_what_is_left_of_its_time() {
     assert_eq!(hive.proxy.counters().moved_total, 1);
 }
 
-/// What the old master said and the change of route are seen at the same time.
-#[test]
-fn a_blocked_request_that_was_refused_is_not_lost_in_a_hurry() {
+/// A client is blocked in a pop; what the old master says to it and the change of route are seen at
+/// the same time.
+fn blocked_in_a_hurry(said: &str) -> (Hive, Client, [Fake; 2]) {
     let blocks = |words: &[String]| (words[0] == "BLPOP").then_some(Act::Nothing);
     let (old, new) = (Fake::with(Data::default(), blocks), Fake::with(Data::default(), blocks));
     let (hive, mut client) = served_with(&old, |settings| {
@@ -126,12 +126,28 @@ fn a_blocked_request_that_was_refused_is_not_lost_in_a_hurry() {
     hive.proxy.touch(Instant::now());
     let mut other = Client::new(hive.client());
     other.send(&["PING"]);
-    old.push(UNBLOCKED);
+    old.push(said);
     std::thread::sleep(Duration::from_millis(20));
     hive.route_keeping(forward(2, new.server.addr), planned(&hive));
     hive.proxy.touch(Instant::now() + PATIENCE);
+    (hive, client, [old, new])
+}
+
+#[test]
+fn a_blocked_request_that_was_refused_is_not_lost_in_a_hurry() {
+    let (hive, _client, [_old, new]) = blocked_in_a_hurry(UNBLOCKED);
     wait_until("it is sent again", || new.asked().contains(&"BLPOP queue 0".to_owned()));
     assert_eq!(hive.proxy.counters().cut_total, 0);
+}
+
+#[test]
+fn a_blocked_request_that_was_answered_is_not_as_if_nothing_had_been() {
+    for said in ["*-1\r\n", "*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n", "*2\r\n$5\r\nqu"] {
+        let (hive, mut client, [_old, new]) = blocked_in_a_hurry(said);
+        client.expect_cut("its reply is lost");
+        assert_eq!(cut(&hive.proxy.counters(), Why::Blocked), 1);
+        assert!(!new.asked().contains(&"BLPOP queue 0".to_owned()));
+    }
 }
 
 /// The planned change was given up: the same master goes on.

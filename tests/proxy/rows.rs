@@ -7,30 +7,8 @@ use redis_hive::proxy::Why;
 
 use crate::fake::Client;
 use crate::pair::{Column, Death, Pair, cut};
-use crate::servers;
+use crate::servers::{self, on_every_server};
 use crate::support::*;
-
-/// Makes one test of each row for each server.
-macro_rules! on_every_server {
-    ($($row:ident),* $(,)?) => {
-        on_every_server!(@server redis_6_2, "redis-6.2", $($row),*);
-        on_every_server!(@server redis_system, "redis-system", $($row),*);
-        on_every_server!(@server redis_8_2, "redis-8.2", $($row),*);
-        on_every_server!(@server valkey_9_1, "valkey-9.1", $($row),*);
-    };
-    (@server $module:ident, $name:literal, $($row:ident),*) => {
-        mod $module {
-            $(
-                #[test]
-                fn $row() {
-                    if let Some(binary) = super::servers::binary($name) {
-                        super::$row(&binary);
-                    }
-                }
-            )*
-        }
-    };
-}
 
 on_every_server!(
     at_a_boundary_with_state_that_can_be_set_again,

@@ -32,6 +32,7 @@ mod random;
 mod redis;
 mod redis_facts;
 mod replication;
+#[path = "../support/rng.rs"]
 mod rng;
 mod scenario;
 mod sessions;

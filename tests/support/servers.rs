@@ -2,7 +2,7 @@
 //! address that refuses stays that way and no test can meet another one's server.
 
 // Every test binary uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -47,6 +47,30 @@ pub fn binary(name: &str) -> Option<PathBuf> {
     eprintln!("SKIPPED: {missing}");
     None
 }
+
+/// Makes one test of each of these functions for each server; they take the path of its binary. This
+/// module has to be in scope.
+macro_rules! on_every_server {
+    ($($claim:ident),* $(,)?) => {
+        on_every_server!(@server redis_6_2, "redis-6.2", $($claim),*);
+        on_every_server!(@server redis_system, "redis-system", $($claim),*);
+        on_every_server!(@server redis_8_2, "redis-8.2", $($claim),*);
+        on_every_server!(@server valkey_9_1, "valkey-9.1", $($claim),*);
+    };
+    (@server $module:ident, $name:literal, $($claim:ident),*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $claim() {
+                    if let Some(binary) = super::servers::binary($name) {
+                        super::$claim(&binary);
+                    }
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_every_server;
 
 /// A running server. Killed, and its folder removed, when dropped.
 pub struct Server {

@@ -131,10 +131,18 @@ pub(super) struct Ledger {
     down: Replies,
     /// The input of the next call begins with so many bytes that `up` has seen.
     seen: u32,
+    /// Little is waited for.
+    thrifty: bool,
     account: Account,
 }
 
 impl Ledger {
+    /// While `thrifty`, no request is waited for that is larger than a few hundred bytes: one whose
+    /// words matter is passed on unread, after which nothing is followed any more.
+    pub(super) fn be_thrifty(&mut self, thrifty: bool) {
+        self.thrifty = thrifty;
+    }
+
     /// Looks at bytes from the client before they are sent; what it says may be sent counts as sent.
     /// `now`: milliseconds of any steady clock.
     pub(super) fn requests(&mut self, input: &[u8], now: u64) -> Up {
@@ -216,6 +224,11 @@ impl Ledger {
     /// Whether it waits for the rest of a request of which it has let nothing go.
     pub(super) fn is_waiting(&self) -> bool {
         self.seen > 0
+    }
+
+    /// So many bytes of it are here.
+    pub(super) fn waiting(&self) -> u32 {
+        self.seen
     }
 
     /// Whether nothing is followed: there are no requests to stop between.
@@ -312,7 +325,7 @@ impl Ledger {
         if self.account.half {
             return Ok(Some(false));
         }
-        let taken = self.account.part(part, body)?;
+        let taken = self.account.part(part, body, self.thrifty)?;
         self.account.half = taken.is_some() && self.account.tunnel.is_none();
         Ok(taken)
     }

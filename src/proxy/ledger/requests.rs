@@ -15,6 +15,8 @@ const PART_MAX: usize = 32 * 1024;
 const BODY_MIN: u64 = 16 * 1024;
 /// one whose words matter up to this size.
 const WAITED_MAX: u64 = 1024 * 1024;
+/// One who is thrifty waits for no more than this, which is enough for any name.
+const THRIFTY_MAX: usize = 512;
 
 impl Account {
     /// Takes a whole request that is sent now. Returns whether there is a script's text in it.
@@ -41,15 +43,29 @@ impl Account {
     /// # Errors
     ///
     /// It must not be sent.
-    pub(super) fn part(&mut self, part: &[u8], body: u64) -> Result<Option<bool>, Why> {
-        if (part.len() <= PART_MAX && body < BODY_MIN) || part.first() != Some(&b'*') {
+    pub(super) fn part(
+        &mut self,
+        part: &[u8],
+        body: u64,
+        thrifty: bool,
+    ) -> Result<Option<bool>, Why> {
+        let (most, more) =
+            if thrifty { (THRIFTY_MAX, THRIFTY_MAX as u64) } else { (PART_MAX, BODY_MIN) };
+        if part.len() <= most && body < more {
             return Ok(None);
+        }
+        if part.first() != Some(&b'*') {
+            // A line, which has a largest size.
+            if thrifty {
+                self.lose(Why::Bound);
+            }
+            return Ok(thrifty.then_some(false));
         }
         let does = does(part).unwrap_or(Does::Nothing);
         let second = args(part).nth(1);
         let has_text = does == Does::Evals && second.is_some();
         let waits = does != Does::Nothing && !has_text && does != Does::Runs;
-        if waits && part.len() as u64 + body <= WAITED_MAX {
+        if waits && !thrifty && part.len() as u64 + body <= WAITED_MAX {
             return Ok(None);
         }
         if self.moved && self.extra_mut().cursors.name_another_server(does, part) {

@@ -116,6 +116,39 @@ fn a_large_request_that_matters_is_waited_for() {
     assert!(!it.ledger.is_midway());
 }
 
+/// Where memory is short, whoever never ends a request is not waited for.
+#[test]
+fn who_is_thrifty_waits_for_little() {
+    let auth = encode(&[b"AUTH", &[b'x'; 500_000]]);
+    let mut it = Conversation::default();
+    assert_eq!(it.send(&auth[..400_000]).send, 0);
+    assert_eq!(it.ledger.waiting(), 400_000);
+    it.ledger.be_thrifty(true);
+    assert_eq!(it.send(&auth[400_000..400_001]).send, 400_001);
+    it.assert_stuck(Why::Bound);
+    assert_eq!(it.ledger.waiting(), 0);
+
+    for (beginning, why) in [
+        (&encode(&[b"SET", b"key", &[b'x'; 2_000]])[..1_000], Why::HalfRequest),
+        (&encode(&[b"CLIENT", b"SETNAME", &[b'x'; 2_000]])[..1_000], Why::Bound),
+        (&[b'x'; 1_000][..], Why::Bound),
+    ] {
+        let mut it = Conversation::default();
+        it.ledger.be_thrifty(true);
+        assert_eq!(it.send(&beginning[..20]).send, 0, "its name may not be whole");
+        assert_eq!(it.send(&beginning[20..]).send, beginning.len());
+        it.assert_stuck(why);
+    }
+
+    let set = encode(&[b"SET", b"key", b"value"]);
+    let mut it = Conversation::default();
+    it.ledger.be_thrifty(true);
+    assert_eq!(it.send(&set[..12]).send, 0);
+    assert_eq!(it.send(&set[12..]).send, set.len());
+    it.answer("+OK\r\n");
+    it.assert_free();
+}
+
 #[test]
 fn in_a_hold_what_was_begun_is_finished_and_no_more() {
     let value = vec![b'x'; 100_000];

@@ -9,33 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::conversation::*;
 use super::ledger::Why;
-use crate::servers::{PATIENCE, Server, binary};
+use crate::servers::{self, PATIENCE, Server, on_every_server};
 use blocking::{
     a_demoted_master_undoes_and_another_goes_on, a_replica_refuses_and_a_master_goes_on,
     the_null_reply_is_that_of_a_timeout,
 };
-
-/// Makes one test of each claim for each server.
-macro_rules! on_every_server {
-    ($($claim:ident),* $(,)?) => {
-        on_every_server!(@server redis_6_2, "redis-6.2", $($claim),*);
-        on_every_server!(@server redis_system, "redis-system", $($claim),*);
-        on_every_server!(@server redis_8_2, "redis-8.2", $($claim),*);
-        on_every_server!(@server valkey_9_1, "valkey-9.1", $($claim),*);
-    };
-    (@server $module:ident, $name:literal, $($claim:ident),*) => {
-        mod $module {
-            $(
-                #[test]
-                fn $claim() {
-                    if let Some(binary) = super::binary($name) {
-                        super::$claim(&binary);
-                    }
-                }
-            )*
-        }
-    };
-}
 
 on_every_server!(
     every_command_gets_as_many_replies_as_are_counted,
