@@ -335,12 +335,13 @@ impl Service {
             self.next_warning = now + NEXT_WARNING;
             let (Outcome::Failed(why) | Outcome::Partly(why)) = outcome else { return };
             tracing::warn!(
-                "--service {service}: has not resolved for {} s: {} (asked for {}); check the name, \
-                 that the headless Service exists in this namespace with \
-                 publishNotReadyAddresses: true and a selector that matches, and that DNS works",
-                now.duration_since(self.began).as_secs(),
-                why.describe(),
-                self.candidates.join(", "),
+                service,
+                seconds = now.duration_since(self.began).as_secs(),
+                reason = why.describe(),
+                asked_for = self.candidates.join(", "),
+                "the --service has not resolved: check the name, that the headless Service exists in \
+                 this namespace with publishNotReadyAddresses: true and a selector that matches, and \
+                 that DNS works",
             );
         }
         let quiet = self.told_at.is_some_and(|at| now.duration_since(at) < LOG_GAP);
@@ -351,18 +352,20 @@ impl Service {
             self.untold = self.untold.saturating_add(1);
             return;
         }
-        let (count, untold) = (self.state.addresses.len(), self.untold);
+        let (addresses, untold) = (self.state.addresses.len(), self.untold);
         match outcome {
-            Outcome::Complete => {
-                tracing::info!(service, addresses = count, untold, "DNS answers")
-            }
+            Outcome::Complete => tracing::info!(service, addresses, untold, "DNS answers"),
             Outcome::Partly(why) => {
-                let why = why.describe();
-                tracing::warn!(service, addresses = count, untold, "DNS answers in part: {why}")
+                let reason = why.describe();
+                tracing::warn!(service, addresses, untold, reason, "DNS answers in part");
+            }
+            // A new Service takes a while to be told of; a warning follows where it takes longer.
+            Outcome::Failed(why) if self.state.name.is_none() => {
+                tracing::info!(service, reason = why.describe(), "waits for DNS");
             }
             Outcome::Failed(why) => {
-                let why = why.describe();
-                tracing::warn!(service, untold, "DNS tells nothing, known peers are kept: {why}")
+                let reason = why.describe();
+                tracing::warn!(service, untold, reason, "DNS tells nothing: known peers are kept");
             }
         }
         (self.told, self.told_at, self.untold) = (Some(outcome), Some(now), 0);

@@ -131,12 +131,12 @@ impl Node {
         let (bind, port) = (config.bind, config.http_port);
         let http = http::start(bind, port, sources, asked_in, keyring.clone())?;
         if config.is_open() {
-            tracing::warn!("{}", show::OPEN);
+            tracing::warn!(what = show::OPEN, "the settings need care");
         }
         let announcer = Announcer::start(&config, me, incarnation, name.clone(), keyring.clone())?;
         tracing::info!(
-            node = %me, name, proxy_port = config.proxy_port, http_port = config.http_port,
-            "redis-hive {} started", env!("CARGO_PKG_VERSION")
+            version = env!("CARGO_PKG_VERSION"), node = %me, name,
+            proxy_port = config.proxy_port, http_port = config.http_port, "started"
         );
         Ok(Node {
             core,
@@ -235,7 +235,7 @@ impl Node {
         if self.stopping.says_why(Instant::now()) {
             let change = self.core.view().change;
             if !change.is_empty() {
-                tracing::info!("stopping, and still serving: {change}");
+                tracing::info!(reason = change, "stopping, and still serving");
             }
         }
         self.show();
@@ -300,7 +300,7 @@ impl Node {
             Action::Answer { token, verdict, text } => self.asks.answer(token, verdict, text),
             Action::Watch(master) => self.redis.watch(master),
             Action::Fence { master, to } => {
-                tracing::warn!(master = %master.addr, "the old master is silent: a fence is left at it");
+                tracing::warn!(master = %master.addr, "the old master is silent: a fence is left there");
                 self.redis.fence(master, to);
             }
             Action::LiftFence => self.redis.lift_fence(),
@@ -314,8 +314,9 @@ impl Node {
     }
 
     fn told_to_stop(&mut self) {
-        let kills = self.stopping.told();
-        tracing::info!(kills, "told to stop");
+        if self.stopping.told() > 1 {
+            tracing::warn!("told to stop again: ends at once");
+        }
         self.take(Input::Stop);
     }
 
@@ -337,6 +338,7 @@ impl Node {
             return;
         }
         let view = self.core.view();
+        self.journal.overdue(&view, clocks(self.origin).now);
         let current = view.copy.filter(|copy| copy.current).map(|copy| copy.passport.run_id);
         if current.is_some() && current != self.current_run {
             self.current_run = current;

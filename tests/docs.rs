@@ -3,6 +3,10 @@
 
 #[path = "docs/links.rs"]
 mod links;
+#[path = "support/logs.rs"]
+mod log_table;
+#[path = "docs/logs.rs"]
+mod logs;
 #[path = "support/markdown.rs"]
 mod markdown;
 #[path = "docs/problems.rs"]

@@ -16,6 +16,9 @@ mod figures;
 mod outage;
 mod planned;
 mod quiet;
+#[path = "../support/usage.rs"]
+#[allow(dead_code)]
+mod usage;
 
 use std::path::PathBuf;
 

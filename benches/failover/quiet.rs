@@ -1,12 +1,12 @@
 //! What needs no fault: how soon an empty hive takes writes, and what one costs that does nothing.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use redis_hive::cli::dev::nodes::{Options, Part};
 
 use crate::client::Client;
 use crate::harness::{Hive, SOON, wait_until};
+use crate::usage::{cpu_seconds, resident_mib};
 
 /// How long an idle hive is watched for one sample.
 pub const WATCHED: Duration = Duration::from_secs(20);
@@ -64,30 +64,4 @@ fn sidecar(hive: &mut Hive, host: u8) -> u32 {
     assert!(node.alive(Part::Both));
     // Redis comes first.
     node.pids()[1]
-}
-
-/// CPU time used so far: by the scheduler's count, and by `utime + stime`.
-fn cpu_seconds(pid: u32) -> (f64, f64) {
-    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let nanos = tasks.filter_map(|task| {
-        let text = read(&task.path().join("schedstat"));
-        text.split_whitespace().next()?.parse::<f64>().ok()
-    });
-    let stat = read(Path::new(&format!("/proc/{pid}/stat")));
-    // The name in parentheses may hold anything; utime and stime are 12th and 13th behind it.
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let tick = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
-    (
-        nanos.sum::<f64>() / 1e9,
-        (tick(11).unwrap_or(f64::NAN) + tick(12).unwrap_or(f64::NAN)) / 100.0,
-    )
-}
-
-fn resident_mib(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kib.unwrap_or(f64::NAN) / 1024.0
 }

@@ -15,19 +15,27 @@ pub struct Figure {
 pub struct Budget {
     pub median: Option<f64>,
     pub worst: Option<f64>,
+    /// The median has to be at least this.
+    pub least: Option<f64>,
 }
 
 impl Budget {
+    const NONE: Budget = Budget { median: None, worst: None, least: None };
+
     pub const fn median(median: f64) -> Budget {
-        Budget { median: Some(median), worst: None }
+        Budget { median: Some(median), ..Budget::NONE }
     }
 
     pub const fn worst(worst: f64) -> Budget {
-        Budget { median: None, worst: Some(worst) }
+        Budget { worst: Some(worst), ..Budget::NONE }
     }
 
     pub const fn both(median: f64, worst: f64) -> Budget {
-        Budget { median: Some(median), worst: Some(worst) }
+        Budget { median: Some(median), worst: Some(worst), ..Budget::NONE }
+    }
+
+    pub const fn least(least: f64) -> Budget {
+        Budget { least: Some(least), ..Budget::NONE }
     }
 
     /// Whether one sample is above what is allowed in the median, or else at all.
@@ -79,12 +87,17 @@ impl Figure {
             None => ("-".to_owned(), ""),
             Some(budget) => {
                 let fine = budget.median.is_none_or(|most| median <= most)
-                    && budget.worst.is_none_or(|most| max <= most);
+                    && budget.worst.is_none_or(|most| max <= most)
+                    && budget.least.is_none_or(|least| median >= least);
                 let part =
                     |name: &str, most: Option<f64>| most.map(|m| format!("{name} {m} {unit}"));
-                let parts = [part("median", budget.median), part("max", budget.worst)];
+                let parts = [
+                    part("median", budget.median),
+                    part("max", budget.worst),
+                    part("at least", budget.least),
+                ];
                 let text: Vec<String> = parts.into_iter().flatten().collect();
-                (text.join(", "), if fine { "ok" } else { "OVER" })
+                (text.join(", "), if fine { "ok" } else { "MISSED" })
             }
         };
         format!(

@@ -7,6 +7,7 @@ pub mod dev;
 mod explain;
 mod fetch;
 mod guard;
+mod log;
 mod run;
 mod status;
 
@@ -15,9 +16,7 @@ use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
-
-use crate::config::{Checked, Config, Flags, LogFormat, Outside};
+use crate::config::{Checked, Config, Flags, Outside};
 
 use args::{Cli, Command};
 
@@ -53,9 +52,11 @@ fn dispatch(cli: Cli, outside: &Outside, open: &[String]) -> ExitCode {
     match cli.command {
         Command::Run(flags) => match settings(&flags, outside) {
             Ok(checked) => {
-                log_to_stderr(&checked.config);
-                open.iter().chain(&checked.warnings).for_each(|it| tracing::warn!("{it}"));
-                block_on(run::run(checked.config))
+                let repeats = log::begin(&checked.config);
+                for what in open.iter().chain(&checked.warnings) {
+                    tracing::warn!(what, "the settings need care");
+                }
+                block_on(run::run(checked.config, repeats))
             }
             Err(code) => code,
         },
@@ -110,22 +111,4 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode
         complain(&format!("{error:#}"));
         ExitCode::from(EXIT_FAILED)
     })
-}
-
-/// Log lines go to standard error. The resolver's own lines are left out: every outcome is told by
-/// [`crate::discovery`].
-fn log_to_stderr(config: &Config) {
-    let filter = EnvFilter::new(format!(
-        "{},hickory_resolver=off,hickory_net=off,hickory_proto=off",
-        config.log_level
-    ));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Only fails where a subscriber is already there, as in a test: that one is used.
-    let _ = match config.log_format {
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-        LogFormat::Text => {
-            use std::io::IsTerminal;
-            log.with_ansi(std::io::stderr().is_terminal()).try_init()
-        }
-    };
 }

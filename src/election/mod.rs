@@ -390,9 +390,10 @@ impl Core {
     fn tick(&mut self, out: &mut Vec<Action>) {
         let mut gap = self.clock.take_gap();
         self.refresh(out);
-        self.tell_pause(out);
         self.obey_holds(out);
         self.serve_asks(out);
+        // What is told is what holds at the end of the turn.
+        self.tell_pause(out);
         if self.stopping {
             self.stop(out);
         }

@@ -135,7 +135,7 @@ impl Door {
         *count += 1;
         if told.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
             let from = visit.remote.map_or_else(String::new, |ip| ip.to_canonical().to_string());
-            tracing::warn!(count, from, "HTTP: asked to change something without the secret");
+            tracing::warn!(count, from, "asked over HTTP to change something, without the secret");
             (*count, *told) = (0, Some(Instant::now()));
         }
     }

@@ -7,7 +7,9 @@
 mod encode;
 mod secrets;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{ACCEPT, HeaderMap};
@@ -81,6 +83,17 @@ impl Collector for Moment {
 }
 
 type Written = Result<(), std::fmt::Error>;
+
+/// Each name once, with its smallest age: a master lists a replica twice when the end of its first
+/// connection was not seen, and Prometheus takes no page that has a series twice.
+fn youngest(ages: &[(String, Duration)]) -> impl Iterator<Item = (&str, Duration)> {
+    let mut youngest = BTreeMap::new();
+    for (name, age) in ages {
+        let kept = youngest.entry(name.as_str()).or_insert(*age);
+        *kept = (*age).min(*kept);
+    }
+    youngest.into_iter()
+}
 
 impl Moment {
     fn hive(&self, page: &mut Page<'_>) -> Written {
@@ -240,11 +253,9 @@ impl Moment {
         page.gauge(
             About::of("replica_ack_age", "Of a master: time since a replica's acknowledgement")
                 .unit(Unit::Seconds),
-            figures
-                .acknowledged
-                .iter()
+            youngest(&figures.acknowledged)
                 .take(PEERS_MAX)
-                .map(|(replica, age)| (vec![("replica", replica.clone())], age.as_secs_f64())),
+                .map(|(replica, age)| (vec![("replica", replica.to_owned())], age.as_secs_f64())),
         )?;
         let kinds = [
             ("full", figures.full),

@@ -15,10 +15,8 @@ pub(super) fn clients(max_clients: usize) -> usize {
     let limit = if raised { maximum } else { current };
     let fitting = fitting(limit.unwrap_or(u64::MAX));
     if fitting < max_clients {
-        tracing::warn!(
-            "only {fitting} of --max-clients {max_clients} fit into {} open files (ulimit -n)",
-            limit.unwrap_or_default()
-        );
+        let open_files = limit.unwrap_or_default();
+        tracing::warn!(fitting, max_clients, open_files, "--max-clients do not fit: see ulimit -n");
     }
     fitting.min(max_clients)
 }

@@ -3,6 +3,7 @@
 //! The core only says what changed. How it came to that is read from what goes into it and comes out of
 //! it: who offered, who consented, how long each phase took, what the old master had stated.
 
+mod lines;
 mod loss;
 pub(super) mod story;
 
@@ -15,6 +16,7 @@ use crate::election::{
 use crate::http::figures::{Change, KINDS, Told};
 use crate::http::journal::{Journal as Pages, Transition};
 use crate::http::status::timestamp;
+use lines::Lines;
 use loss::{Estimate, Loss};
 use story::{Step, Story};
 
@@ -26,6 +28,7 @@ pub(super) struct Journal {
     pages: Pages,
     told: Told,
     story: Story,
+    lines: Lines,
     loss: Loss,
     holds: Holds,
     /// The entry that is complete when clients are let on.
@@ -69,6 +72,7 @@ impl Journal {
             pages,
             told: Told { changes, ..Told::default() },
             story: Story::new(me, priority),
+            lines: Lines::default(),
             loss: Loss::default(),
             holds: Holds::default(),
             unopened: None,
@@ -92,6 +96,7 @@ impl Journal {
 
     /// Looks at what goes into the core.
     pub fn saw(&mut self, input: &Input, now: Time) {
+        self.lines.saw(input, now);
         if let Some(estimate) = self.loss.saw(input) {
             self.estimated(estimate);
         }
@@ -108,6 +113,7 @@ impl Journal {
 
     /// Looks at what comes out of the core, but for reports.
     pub fn did(&mut self, action: &Action, now: Time) {
+        self.lines.did(action, now);
         match action {
             Action::Send { to, frame } => match &frame.message {
                 Message::Grant(grant) => self.story.answered(*to, grant.epoch, None),
@@ -133,7 +139,7 @@ impl Journal {
     /// Logs a report, and keeps it if it changed who leads or whether anybody may. `view` is what holds
     /// after it.
     pub fn write(&mut self, report: &Report, view: &View, now: Time) {
-        log(report);
+        self.lines.report(report, view);
         match report.kind {
             ReportKind::Warning => {}
             ReportKind::Campaign { cause } => self.lost(cause, &report.reason, now),
@@ -172,6 +178,11 @@ impl Journal {
         }
     }
 
+    /// Says in the log that there is no leader, where that lasts. To be called now and then.
+    pub fn overdue(&mut self, view: &View, now: Time) {
+        self.lines.overdue(view, now);
+    }
+
     fn lost(&mut self, cause: Cause, why: &str, now: Time) {
         self.unopened = None;
         self.story.lost(cause, why, now);
@@ -200,6 +211,7 @@ impl Journal {
             (None, Some(_)) if now_stands == Stands::Leads => Cause::Rivals,
             (None, Some(_)) => Cause::Slept,
         };
+        self.lines.settled(report, view, kind, cause);
         self.count(kind, cause, took_ms);
         let master = socket(leadership.master.addr);
         let from = before.map(|(_, addr)| addr);
@@ -255,11 +267,13 @@ impl Journal {
     }
 
     fn estimated(&mut self, (seq, bytes): Estimate) {
+        self.lines.given_up(bytes);
         self.told.given_up += bytes;
         self.pages.amend(seq, |entry| entry.bytes_given_up = Some(bytes));
     }
 
     fn routed(&mut self, id: u64, route: &Route, now: Time) {
+        self.lines.routed(route, self.holds.opened_once && self.holds.since.is_none());
         match route {
             Route::Forward { .. } => self.holds.opening = Some(id),
             Route::Hold | Route::Held { .. } | Route::Refuse { .. } => {
@@ -277,8 +291,11 @@ impl Journal {
     /// Clients go on.
     fn opened(&mut self, now: Time) {
         self.holds.opening = None;
-        self.holds.opened_once = true;
+        let first = !std::mem::replace(&mut self.holds.opened_once, true);
         let held = self.holds.since.take().map(|since| now.since(since));
+        if first || held.is_some() {
+            self.lines.opened(held.unwrap_or_default());
+        }
         if let Some(held) = held {
             self.told.holds.observe(held);
         }
@@ -319,36 +336,6 @@ fn entry(
         took_ms,
         ..Transition::default()
     }
-}
-
-/// One line in the log.
-fn log(report: &Report) {
-    let Report { epoch, reason, .. } = report;
-    let told = match report.kind {
-        ReportKind::Warning => {
-            tracing::warn!(%epoch, "{reason}");
-            return;
-        }
-        // These say it all.
-        ReportKind::Change | ReportKind::Paused => {
-            tracing::info!(%epoch, "{reason}");
-            return;
-        }
-        ReportKind::Leads { took_ms } => {
-            tracing::info!(%epoch, reason, took_ms, "leads");
-            return;
-        }
-        ReportKind::Follows { took_ms } => {
-            tracing::info!(%epoch, reason, took_ms, "follows");
-            return;
-        }
-        ReportKind::Campaign { .. } => "no leader: asking the others",
-        ReportKind::Claim => "claim",
-        ReportKind::Withdrawn => "claim taken back",
-        ReportKind::Granted => "claim granted",
-        ReportKind::Resigned { .. } => "resigned",
-    };
-    tracing::info!(%epoch, reason, "{told}");
 }
 
 /// A Redis address as a socket address.

@@ -49,13 +49,13 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// For the log, behind "reads: ".
+    /// For the log: where reads are served.
     pub fn text(self) -> &'static str {
         match self {
-            Place::Master => "from the local Redis, which is the master",
-            Place::Copy => "from the local Redis",
-            Place::Waiting => "wait for the local Redis to change its role",
-            Place::Away => "from the master, the local copy is not current",
+            Place::Master => "the local Redis, which is the master",
+            Place::Copy => "the local Redis",
+            Place::Waiting => "nowhere until the local Redis has changed its role",
+            Place::Away => "the master: the local copy is not current",
         }
     }
 }

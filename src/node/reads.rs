@@ -138,8 +138,10 @@ impl Reads {
             }
             _ => Route::Hold,
         };
-        if place != self.place {
-            tracing::info!("reads: {}", place.text());
+        if (place == Place::Away) != (self.place == Place::Away) {
+            tracing::info!(from = place.text(), "reads");
+        } else if place != self.place {
+            tracing::debug!(from = place.text(), "reads");
         }
         self.place = place;
         if place != Place::Copy {

@@ -103,33 +103,41 @@ impl Counter {
 
 /// Warns about an address once, then at most once a minute.
 #[derive(Default)]
-pub(super) struct Complaints(Mutex<BTreeMap<NodeId, Instant>>);
+pub(super) struct Complaints(Mutex<BTreeMap<NodeId, Last>>);
+
+/// The last complaint about an address, and how many were left out since.
+struct Last {
+    at: Instant,
+    untold: u64,
+}
 
 impl Complaints {
     /// One line about `who`, an address dialled or (port 0) one that connections come from.
     pub(super) fn about(&self, who: NodeId, what: fmt::Arguments<'_>) {
-        if self.is_due(who, Instant::now()) {
-            if who.port == 0 {
-                tracing::warn!("peer port, connection from {}: {what}", who.ip);
-            } else {
-                tracing::warn!("peer {who}: {what}");
-            }
+        let Some(untold) = self.due(who, Instant::now()) else { return };
+        if who.port == 0 {
+            tracing::warn!(from = %who.ip, %what, untold, "trouble on the peer port");
+        } else {
+            tracing::warn!(peer = %who, %what, untold, "trouble with a peer");
         }
     }
 
-    fn is_due(&self, who: NodeId, now: Instant) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.get(&who).is_some_and(|at| now.duration_since(*at) < COMPLAIN_EVERY) {
-            return false;
+    /// Whether a line is due; then with the number of those that were left out before it.
+    fn due(&self, who: NodeId, now: Instant) -> Option<u64> {
+        let mut lasts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = |last: &Last| now.duration_since(last.at) < COMPLAIN_EVERY;
+        if let Some(last) = lasts.get_mut(&who).filter(|last| recent(last)) {
+            last.untold += 1;
+            return None;
         }
-        if last.len() >= MAX_COMPLAINTS {
-            last.retain(|_, at| now.duration_since(*at) < COMPLAIN_EVERY);
+        if lasts.len() >= MAX_COMPLAINTS {
+            lasts.retain(|_, last| recent(last));
         }
-        if last.len() >= MAX_COMPLAINTS && !last.contains_key(&who) {
-            return false;
+        if lasts.len() >= MAX_COMPLAINTS && !lasts.contains_key(&who) {
+            return None;
         }
-        last.insert(who, now);
-        true
+        let before = lasts.insert(who, Last { at: now, untold: 0 });
+        Some(before.map_or(0, |last| last.untold))
     }
 }
 
@@ -146,18 +154,20 @@ mod tests {
     fn complains_once_a_minute_about_each_address() {
         let complaints = Complaints::default();
         let start = Instant::now();
-        assert!(complaints.is_due(address(1), start));
-        assert!(complaints.is_due(address(2), start));
-        assert!(!complaints.is_due(address(1), start + Duration::from_secs(59)));
-        assert!(complaints.is_due(address(1), start + Duration::from_secs(60)));
+        assert_eq!(complaints.due(address(1), start), Some(0));
+        assert_eq!(complaints.due(address(2), start), Some(0));
+        assert_eq!(complaints.due(address(1), start + Duration::from_secs(58)), None);
+        assert_eq!(complaints.due(address(1), start + Duration::from_secs(59)), None);
+        assert_eq!(complaints.due(address(1), start + Duration::from_secs(60)), Some(2));
     }
 
     #[test]
     fn a_flood_of_addresses_fills_neither_memory_nor_log() {
         let complaints = Complaints::default();
         let start = Instant::now();
-        let lines = (0..10_000).filter(|n| complaints.is_due(address(*n), start)).count();
+        let lines = (0..10_000).filter(|n| complaints.due(address(*n), start).is_some()).count();
         assert_eq!(lines, MAX_COMPLAINTS);
-        assert!(complaints.is_due(address(10_001), start + COMPLAIN_EVERY), "room after a minute");
+        let later = complaints.due(address(10_001), start + COMPLAIN_EVERY);
+        assert_eq!(later, Some(0), "room after a minute");
     }
 }

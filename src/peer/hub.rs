@@ -157,10 +157,8 @@ impl Hub {
         };
         if !accepted {
             self.counters.old_secret.add(1);
-            tracing::info!(
-                "peer {}: its secret is no longer accepted, link closed",
-                link.peer.node
-            );
+            let peer = link.peer.node;
+            tracing::info!(%peer, "link closed: its secret is no longer accepted");
             link.cut.cancel();
         }
     }

@@ -229,7 +229,7 @@ impl Access {
         self.state.send_if_modified(|state| {
             let news = state.refused.get(&who) != Some(&sentence);
             if news {
-                tracing::warn!("{sentence}");
+                tracing::warn!(what = sentence, "Redis does not take what is new in the files");
             }
             state.refused.insert(who, sentence);
             news
@@ -295,7 +295,10 @@ impl State {
             }
             Err(errors) => {
                 for error in errors.iter().filter(|error| !self.broken.contains(error)) {
-                    tracing::warn!("{}", broken_sentence(error));
+                    tracing::warn!(
+                        what = broken_sentence(error),
+                        "the files for Redis cannot be used"
+                    );
                 }
                 let news = self.broken != errors;
                 self.broken = errors;

@@ -1,6 +1,8 @@
 //! Where all keepers write what people should know.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -10,38 +12,50 @@ use super::settings::{Crowd, Facts};
 /// Sentences kept of one kind: the newest ones.
 const SENTENCES: usize = 32;
 
+/// A Redis that starts beside its hive may take so long to answer before that is worth a warning.
+const AT_START: Duration = Duration::from_secs(10);
+
 /// The facts of the local Redis, and what was done to others; shared by all keepers.
 #[derive(Clone)]
-pub(super) struct Board(Arc<watch::Sender<Facts>>);
+pub(super) struct Board {
+    facts: Arc<watch::Sender<Facts>>,
+    began: Instant,
+    /// What is wrong now was told without a warning.
+    calm: Arc<AtomicBool>,
+}
 
 impl Board {
     pub fn new() -> (Board, watch::Receiver<Facts>) {
         let (sender, receiver) = watch::channel(Facts::default());
-        (Board(Arc::new(sender)), receiver)
+        let board = Board { facts: Arc::new(sender), began: Instant::now(), calm: Arc::default() };
+        (board, receiver)
     }
 
     /// Whether the local Redis saves its data to disk.
     pub fn persistent(&self) -> bool {
-        self.0.borrow().persistent
+        self.facts.borrow().persistent
     }
 
     /// Takes the facts of a newly met run. What does not belong to a run stays.
     pub fn meet(&self, mut facts: Facts) {
-        facts.changed.iter().for_each(|it| tracing::info!("set on Redis: {it}"));
-        facts.warnings.iter().for_each(|it| tracing::warn!("{it}"));
+        if let (Some(run_id), Some(version)) = (facts.run_id, facts.version) {
+            tracing::info!(%run_id, %version, "Redis answers");
+        }
+        facts.changed.iter().for_each(|what| tracing::info!(what, "set on Redis"));
+        facts.warnings.iter().for_each(|what| tracing::warn!(what, "Redis needs care"));
         {
-            let old = self.0.borrow();
+            let old = self.facts.borrow();
             facts.problems.clone_from(&old.problems);
             facts.rescued.clone_from(&old.rescued);
             (facts.crowd, facts.master_crowd) = (old.crowd, old.master_crowd);
         }
-        self.0.send_replace(facts);
+        self.facts.send_replace(facts);
     }
 
     /// Takes what the newest `INFO` counts, which wakes nobody.
     pub fn count(&self, info: &Info) {
         let ages = info.attached.iter().filter_map(|it| Some((it.name.clone(), it.ack_age?)));
-        self.0.send_if_modified(|facts| {
+        self.facts.send_if_modified(|facts| {
             facts.changes = info.changes;
             facts.syncs = info.syncs;
             facts.acknowledged.clear();
@@ -52,7 +66,7 @@ impl Board {
 
     /// Takes the newest figures of the local Redis, or of the watched master, which wakes nobody.
     pub fn crowd(&self, crowd: Option<Crowd>, local: bool) {
-        self.0.send_if_modified(|facts| {
+        self.facts.send_if_modified(|facts| {
             let place = if local { &mut facts.crowd } else { &mut facts.master_crowd };
             *place = crowd;
             false
@@ -61,32 +75,49 @@ impl Board {
 
     /// Says what is wrong now, and logs what was not wrong before.
     pub fn problems(&self, problems: Vec<String>) {
-        self.0.send_if_modified(|facts| {
-            for problem in problems.iter().filter(|it| !facts.problems.contains(it)) {
-                tracing::warn!("{problem}");
-            }
+        self.facts.send_if_modified(|facts| {
+            self.tell(facts, &problems);
             let news = facts.problems != problems;
             facts.problems = problems;
             news
         });
     }
 
+    fn tell(&self, facts: &Facts, problems: &[String]) {
+        if problems.is_empty() {
+            let warned = !self.calm.swap(false, Ordering::Relaxed);
+            if warned && !facts.problems.is_empty() {
+                tracing::info!("Redis is well again");
+            }
+            return;
+        }
+        let starts = facts.run_id.is_none() && self.began.elapsed() < AT_START;
+        let owed = self.calm.swap(starts, Ordering::Relaxed) && !starts;
+        for what in problems.iter().filter(|it| owed || !facts.problems.contains(it)) {
+            if starts {
+                tracing::info!(what, "waits for Redis");
+            } else {
+                tracing::warn!(what, "Redis has a problem");
+            }
+        }
+    }
+
     /// Adds a warning, also to the log.
     pub fn warn(&self, text: String) {
-        tracing::warn!("{text}");
-        self.0.send_modify(|facts| add(&mut facts.warnings, text));
+        tracing::warn!(what = text, "Redis needs care");
+        self.facts.send_modify(|facts| add(&mut facts.warnings, text));
     }
 
     /// Adds a setting that was changed, also to the log.
     pub fn changed(&self, text: String) {
-        tracing::info!("set on Redis: {text}");
-        self.0.send_modify(|facts| add(&mut facts.changed, text));
+        tracing::info!(what = text, "set on Redis");
+        self.facts.send_modify(|facts| add(&mut facts.changed, text));
     }
 
     /// Adds a copy that was saved, also to the log.
     pub fn rescued(&self, file: String) {
-        tracing::info!("the copy that is given up was saved: {file}");
-        self.0.send_modify(|facts| add(&mut facts.rescued, file));
+        tracing::info!(file, "the copy that is given up was saved");
+        self.facts.send_modify(|facts| add(&mut facts.rescued, file));
     }
 }
 

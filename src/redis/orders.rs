@@ -269,7 +269,7 @@ async fn begin_backlog(dialer: Dialer, link: Arc<Link>) {
             Answer::Text(_) => while has_backlog(&link).await == Some(false) {
                 sleep(BACKLOG_POLL).await;
             },
-            refused => tracing::warn!(?refused, "Redis does not begin its backlog"),
+            refused => tracing::warn!(reason = ?refused, "Redis does not begin its backlog"),
         },
         () = seen => {}
     }

@@ -113,8 +113,8 @@ impl Keeper {
     pub(super) fn drop_saving(&mut self) {
         self.tell_saved();
         if self.saving.take().is_some_and(|saving| saving.goes_on()) {
-            let endpoint = &self.dialer.endpoint;
-            tracing::warn!(%endpoint, "the copy was not saved to its end: its order has ended");
+            let redis = &self.dialer.endpoint;
+            tracing::warn!(%redis, "the copy was not saved to its end: its order has ended");
         }
     }
 

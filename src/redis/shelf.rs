@@ -112,7 +112,7 @@ impl Shelf {
         while old.iter().map(|it| it.bytes).sum::<u64>() > max - size {
             let oldest = old.remove(0);
             fs::remove_file(&oldest.path).map_err(told)?;
-            tracing::info!("an old saved copy was removed: {}", oldest.path.display());
+            tracing::info!(file = %oldest.path.display(), "an old saved copy was removed");
         }
         Ok(())
     }

@@ -81,7 +81,8 @@ fn take(in_force: &mut InForce, file: &Path, read: Result<Secrets, SecretsError>
         Ok(secrets) if secrets == *in_force.secrets => in_force.problem.take().is_some(),
         Ok(secrets) => {
             let count = secrets.all().len();
-            tracing::info!(count, "--secret-file {} has changed: it is in force", file.display());
+            let file = file.display();
+            tracing::info!(%file, count, "the --secret-file has changed: it is in force");
             in_force.secrets = secrets.into();
             in_force.problem = None;
             true
@@ -90,7 +91,7 @@ fn take(in_force: &mut InForce, file: &Path, read: Result<Secrets, SecretsError>
             let problem = format!("--secret-file: {error}; the secrets read before stay in force");
             let news = in_force.problem.as_ref() != Some(&problem);
             if news {
-                tracing::warn!("{problem}");
+                tracing::warn!(what = problem, "the --secret-file cannot be used");
             }
             in_force.problem = Some(problem);
             news

@@ -113,7 +113,7 @@ pub fn start(listener: TcpListener, settings: Settings) -> io::Result<Sentinel> 
     let ended = end.clone();
     let thread = std::thread::Builder::new().name("hive-sentinel".to_owned()).spawn(move || {
         if let Err(error) = run(listener, site, &ended) {
-            tracing::error!("--sentinel-port: {error}: it answers no more");
+            tracing::error!(%error, "the --sentinel-port answers no more");
         }
     })?;
     Ok(Sentinel { addr, topology, end, thread: Some(thread) })

@@ -165,6 +165,26 @@ async fn a_hive_is_paused_and_resumed_and_has_nobody_to_switch_to() {
     assert_eq!(kinds, ["leads", "paused", "resumed"]);
 }
 
+#[tokio::test]
+async fn what_comes_again_and_again_is_counted_and_told_at_the_end() {
+    let mut alone = Alone::start(&["--drain-timeout=0s"]).await;
+    for _ in 0..7 {
+        for (command, now) in [("pause", "\"paused\": true"), ("resume", "\"paused\": false")] {
+            let ran = super::hive(&[command, "--http", &alone.http], &[]).await;
+            assert_eq!(ran.code, Some(0), "{}", ran.err);
+            alone.until(now, command).await;
+        }
+    }
+    assert_eq!(alone.told().matches("INFO pause mode").count(), 10, "{}", alone.told());
+    alone.terminate();
+    assert_eq!(alone.ends(LONG).await, Some(0), "{}", alone.told());
+    for paused in [true, false] {
+        let line =
+            format!("INFO more lines like one before count=2 like=\"pause mode paused={paused}\"");
+        assert!(alone.told().contains(&line), "{}", alone.told());
+    }
+}
+
 /// Clients must not take the files that the hive needs: it takes as many as it may, and counts.
 #[tokio::test]
 async fn the_limit_on_open_files_is_raised_and_kept_to() {
@@ -178,11 +198,11 @@ async fn the_limit_on_open_files_is_raised_and_kept_to() {
     let alone = Alone::limited("-S -n 256", &["--max-clients=10"]).await;
     let (soft, hard) = limits(&alone);
     assert_eq!(soft, hard);
-    assert!(!alone.told().contains("open files"), "{}", alone.told());
+    assert!(!alone.told().contains("ulimit"), "{}", alone.told());
 
     let alone = Alone::limited("-n 256", &["--max-clients=100"]).await;
     assert_eq!(limits(&alone), ("256".to_owned(), "256".to_owned()));
-    let told = "only 64 of --max-clients 100 fit into 256 open files (ulimit -n)";
+    let told = "fitting=64 max_clients=100 open_files=256";
     assert!(alone.told().contains(told), "{}", alone.told());
     assert_eq!(client(&alone.proxy, "SET key value\r\n").await, "+OK\r\n");
 }

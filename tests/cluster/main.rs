@@ -20,6 +20,9 @@ mod frozen;
 mod harness;
 mod history;
 mod load;
+#[path = "../support/logs.rs"]
+mod log_table;
+mod logs;
 mod loss;
 #[path = "../support/mount.rs"]
 mod mount;

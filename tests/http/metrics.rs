@@ -131,11 +131,41 @@ async fn peers_do_not_grow_the_page_without_end() {
     assert!(page.contains("redis_hive_peers{state=\"silent\"} 500"), "{page}");
 }
 
+/// A replica says itself how it is called, and a master may list it twice.
+fn strange() -> Site {
+    let site = whole();
+    let mut figures = figures();
+    let ages = [("10.0.0.3:6379", 9), ("10.0.0.3:6379", 2), ("\"} 7\nredis_hive_epoch 8\\", 1)];
+    let ages = ages.map(|(name, age)| (name.to_owned(), Duration::from_secs(age)));
+    figures.redis.acknowledged = ages.into();
+    site.figures.send_replace(Arc::new(figures));
+    site
+}
+
+#[tokio::test]
+async fn no_series_is_there_twice_whatever_replicas_are_called() {
+    for open in ["", OPEN] {
+        let (_, page) = metrics(&strange(), open).await;
+        let ages = page.lines().filter(|it| it.starts_with("redis_hive_replica_ack_age_seconds{"));
+        let expected = [
+            r#"redis_hive_replica_ack_age_seconds{replica="\"} 7\nredis_hive_epoch 8\\"} 1.0"#,
+            r#"redis_hive_replica_ack_age_seconds{replica="10.0.0.3:6379"} 2.0"#,
+        ];
+        assert_eq!(ages.collect::<Vec<_>>(), expected, "{page}");
+        let epochs = page.lines().filter(|it| it.starts_with("redis_hive_epoch"));
+        assert_eq!(epochs.collect::<Vec<_>>(), ["redis_hive_epoch 7"], "{page}");
+        let samples = page.lines().filter(|it| !it.starts_with('#'));
+        let series: Vec<_> = samples.filter_map(|it| it.rsplit_once(' ')).map(|it| it.0).collect();
+        let different: std::collections::BTreeSet<_> = series.iter().collect();
+        assert_eq!(different.len(), series.len(), "{page}");
+    }
+}
+
 /// What Prometheus itself thinks of the page.
 #[tokio::test]
 async fn promtool_has_nothing_to_say() {
     let Some(promtool) = tools::tool("promtool") else { return };
-    let (_, page) = metrics(&whole(), "").await;
+    let (_, page) = metrics(&strange(), "").await;
     let mut check = Command::new(promtool);
     assert_eq!(tools::stdout(check.args(["check", "metrics"]), page.as_bytes()), "");
 }

@@ -22,7 +22,7 @@ fn master(host: u8) -> Master {
 }
 
 /// What holds while this node's Redis is the master.
-fn view(host: u8) -> View {
+pub fn view(host: u8) -> View {
     let leadership = Leadership {
         epoch: Epoch(1),
         leader: node(host),

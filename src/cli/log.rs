@@ -1,0 +1,34 @@
+//! The log of `run`: lines on standard error, as text or JSON (docs/logs.md).
+
+mod repeats;
+
+use std::io::IsTerminal;
+
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
+
+use crate::config::{Config, LogFormat};
+
+pub(super) use repeats::Repeats;
+
+/// Begins to log. The resolver's own lines are left out: every outcome is told by [`crate::discovery`].
+pub(super) fn begin(config: &Config) -> Repeats {
+    let level = config.log_level;
+    let quiet = "hickory_resolver=off,hickory_net=off,hickory_proto=off";
+    let filter = EnvFilter::new(format!("{level},{quiet}"));
+    let repeats = Repeats::default();
+    let log = tracing_subscriber::registry().with(filter).with(repeats.clone());
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    // Only fails where a subscriber is already there, as in a test: that one is used.
+    let _ = match config.log_format {
+        LogFormat::Json => log.with(lines.json().flatten_event(true)).try_init(),
+        LogFormat::Text => {
+            // Which part of the program speaks is for whoever looks for a fault in it.
+            let text = lines.with_target(level > Level::INFO);
+            log.with(text.with_ansi(std::io::stderr().is_terminal())).try_init()
+        }
+    };
+    repeats
+}
