@@ -108,7 +108,7 @@ pub enum RouteKind {
     Refuse,
 }
 
-/// The local Redis.
+/// The Redis beside a hive.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedisStatus {
     /// It answers.
@@ -117,6 +117,9 @@ pub struct RedisStatus {
     pub role: Option<String>,
     /// The state of its copy: `blank`, `coming` or `complete`.
     pub state: Option<String>,
+    /// Its version.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Its run.
     pub run_id: Option<String>,
     /// Its stream.
@@ -131,6 +134,22 @@ pub struct RedisStatus {
     pub complete: bool,
     /// Whole, and not behind what the leader stated after the link came up.
     pub current: bool,
+    /// Its memory; `None` while unknown, and of the Redis of another hive.
+    #[serde(default)]
+    pub memory: Option<MemoryStatus>,
+}
+
+/// The memory of a Redis, in bytes; 0 where it does not state it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStatus {
+    /// `used_memory`
+    pub used: u64,
+    /// `used_memory_rss`
+    pub resident: u64,
+    /// `maxmemory`; 0: no limit.
+    pub max: u64,
+    /// `total_system_memory`: of the machine, whatever limit the container has.
+    pub system: u64,
 }
 
 /// Another hive.
@@ -146,6 +165,15 @@ pub struct PeerStatus {
     pub last_heard_ms: Option<u64>,
     /// The offset of its copy, bytes.
     pub offset: Option<u64>,
+    /// The version of its program; `None` if it did not say it.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// How far its clock is ahead of this hive's, in milliseconds; `None` if it did not say it.
+    #[serde(default)]
+    pub clock_ahead_ms: Option<i64>,
+    /// Its Redis, as it told of it last; `None` for a witness, and before it told anything.
+    #[serde(default)]
+    pub redis: Option<RedisStatus>,
 }
 
 /// The proxy of this hive.

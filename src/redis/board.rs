@@ -44,6 +44,7 @@ impl Board {
         self.0.send_if_modified(|facts| {
             facts.changes = info.changes;
             facts.syncs = info.syncs;
+            facts.memory = info.memory;
             facts.acknowledged.clear();
             facts.acknowledged.extend(ages);
             false
