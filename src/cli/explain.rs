@@ -13,6 +13,8 @@ use super::status::{clean, wrap};
 use super::{EXIT_FAILED, EXIT_UNAVAILABLE, complain, fetch, say};
 
 const WIDTH: usize = 80;
+/// More than a hive keeps: where to stop asking for more.
+const TRANSITIONS_MAX: usize = 1024;
 /// Changes of the leadership, as against `resigned`, `paused` and `resumed`.
 const LEADERSHIPS: [&str; 4] = ["failover", "switchover", "leads", "follows"];
 
@@ -39,7 +41,22 @@ pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
 
 async fn ask(addr: &str) -> Result<(Status, Vec<Transition>), String> {
     let status = get(addr, "/status").await?;
-    Ok((status, get(addr, "/transitions").await?))
+    Ok((status, journal(addr).await?))
+}
+
+/// All that the hive has kept: one answer holds a part of it.
+async fn journal(addr: &str) -> Result<Vec<Transition>, String> {
+    let mut all: Vec<Transition> = Vec::new();
+    while all.len() < TRANSITIONS_MAX {
+        let since = all.last().map_or(0, |last| last.seq);
+        let mut more: Vec<Transition> = get(addr, &format!("/transitions?since={since}")).await?;
+        more.retain(|it| it.seq > since);
+        if more.is_empty() {
+            break;
+        }
+        all.append(&mut more);
+    }
+    Ok(all)
 }
 
 async fn get<T: serde::de::DeserializeOwned>(addr: &str, path: &str) -> Result<T, String> {

@@ -14,6 +14,9 @@ pub const PAUSED: &str = "paused: no fail-over until `redis-hive resume`";
 pub struct Status {
     /// The program's version.
     pub version: String,
+    /// The hive's clock when this was told, as [`timestamp`] writes it.
+    #[serde(default)]
+    pub at: String,
     /// The IP it advertises.
     pub node: IpAddr,
     /// The hive's name.
@@ -30,6 +33,9 @@ pub struct Status {
     pub leader: Option<IpAddr>,
     /// The Redis that takes the writes.
     pub master: Option<SocketAddr>,
+    /// `--priority`; 0: a standby.
+    #[serde(default = "usual_priority")]
+    pub priority: u32,
     /// Whether fail-over is paused.
     pub paused: bool,
     /// The planned change under way, or why a stopping hive stays; empty otherwise.
@@ -62,6 +68,10 @@ pub struct Status {
 /// What hives had before they said it.
 fn no_quorum() -> u32 {
     1
+}
+
+fn usual_priority() -> u32 {
+    100
 }
 
 /// What a hive is.
@@ -111,6 +121,9 @@ pub enum RouteKind {
 /// The Redis beside a hive.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedisStatus {
+    /// Where other hives find it; `None` for a witness.
+    #[serde(default)]
+    pub addr: Option<SocketAddr>,
     /// It answers.
     pub up: bool,
     /// `master` or `replica`; `None` while unknown.
@@ -171,6 +184,12 @@ pub struct PeerStatus {
     /// How far its clock is ahead of this hive's, in milliseconds; `None` if it did not say it.
     #[serde(default)]
     pub clock_ahead_ms: Option<i64>,
+    /// It is heard, and hears this hive.
+    #[serde(default)]
+    pub reachable: bool,
+    /// `--priority`; 0: a standby.
+    #[serde(default = "usual_priority")]
+    pub priority: u32,
     /// Its Redis, as it told of it last; `None` for a witness, and before it told anything.
     #[serde(default)]
     pub redis: Option<RedisStatus>,
@@ -185,6 +204,12 @@ pub struct ProxyStatus {
     pub held: u64,
     /// Sessions moved to a new master since the start.
     pub migrated: u64,
+    /// Bytes from clients of both endpoints to Redis, since the start.
+    #[serde(default)]
+    pub bytes_up: u64,
+    /// Bytes from Redis to clients of both endpoints, since the start.
+    #[serde(default)]
+    pub bytes_down: u64,
     /// The read endpoint; `None` without one.
     #[serde(default)]
     pub read: Option<ReadStatus>,

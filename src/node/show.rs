@@ -1,7 +1,7 @@
 //! What `/status` shows: put together from the core and the rooms.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::journal::story::word;
 use super::journal::{Journal, socket};
@@ -13,7 +13,7 @@ use crate::election::{
 };
 use crate::http::status::{
     DnsStatus, MemoryStatus, PeerStatus, ProxyStatus, ReadStatus, Readiness, RedisStatus, Role,
-    RouteKind, Status,
+    RouteKind, Status, timestamp,
 };
 use crate::proxy::Counters;
 use crate::redis::{Facts, Memory};
@@ -28,6 +28,9 @@ pub(super) struct Shown {
     name: String,
     service: bool,
     pub(super) quorum: u32,
+    priority: u32,
+    /// Where others find the local Redis; `None` for a witness.
+    redis: Option<SocketAddr>,
     /// Others reach the peer port, and need no secret.
     pub(super) open: bool,
     routeless_since: Option<Instant>,
@@ -60,6 +63,8 @@ impl Shown {
             name,
             service,
             quorum: config.quorum,
+            priority: config.priority,
+            redis: (!config.witness).then(|| SocketAddr::new(me.ip, config.redis.port())),
             open: config.is_open(),
             routeless_since,
             routed_once: false,
@@ -79,6 +84,7 @@ impl Shown {
     pub fn first(&self) -> Status {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            at: now(),
             node: self.me.ip,
             name: self.name.clone(),
             incarnation: format!("{:016x}", self.incarnation.0),
@@ -87,12 +93,13 @@ impl Shown {
             election_timestamp: 0,
             leader: None,
             master: None,
+            priority: self.priority,
             paused: false,
             change: String::new(),
             quorum: self.quorum,
             lease_ms: None,
             route: RouteKind::Hold,
-            redis: RedisStatus::default(),
+            redis: RedisStatus { addr: self.redis, ..RedisStatus::default() },
             peers: Vec::new(),
             proxy: ProxyStatus::default(),
             dns: None,
@@ -106,7 +113,8 @@ impl Shown {
     pub fn status(&self, from: Sources<'_>) -> Status {
         let view = &from.view;
         let leadership = view.leadership;
-        let redis = RedisStatus { memory: memory(from.facts), ..own_redis(view) };
+        let memory = memory(from.facts);
+        let redis = RedisStatus { addr: self.redis, memory, ..own_redis(view) };
         let run = view.copy.map(|copy| copy.passport.run_id);
         let routeless_ms = match self.routeless_since {
             None => Some(0),
@@ -148,6 +156,11 @@ impl Shown {
     }
 }
 
+fn now() -> String {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    timestamp(wall.as_millis() as u64)
+}
+
 fn role(role: HiveRole) -> Role {
     match role {
         HiveRole::Starting => Role::Starting,
@@ -160,7 +173,10 @@ fn role(role: HiveRole) -> Role {
 /// Clients of the read endpoint are no clients of the write endpoint, wherever they are served.
 fn proxy_status(write: &Counters, reads: Option<(Counters, bool)>) -> ProxyStatus {
     let visitors = write.visitors;
+    let both = |of: fn(&Counters) -> u64| of(write) + reads.as_ref().map_or(0, |it| of(&it.0));
     ProxyStatus {
+        bytes_up: both(|counters| counters.bytes_up),
+        bytes_down: both(|counters| counters.bytes_down),
         clients: write.clients.saturating_sub(visitors),
         held: write.held,
         migrated: write.moved_total,
@@ -179,6 +195,7 @@ fn redis_status(view: &View, copy: &Copy, up: bool) -> RedisStatus {
     let master = passport.role == RedisRole::Master;
     let lag = view.master_offset.map(|offset| offset.saturating_sub(passport.offset));
     RedisStatus {
+        addr: None,
         up,
         role: Some(if master { "master" } else { "replica" }.to_owned()),
         state: Some(word(copy.state).to_owned()),
@@ -213,7 +230,12 @@ fn peer_status(view: &View, peer: &PeerView) -> PeerStatus {
         offset: peer.copy.map(|copy| copy.offset),
         version: peer.version.map(|version| version.to_string()),
         clock_ahead_ms: peer.clock_ahead_ms,
-        redis: peer.copy.map(|copy| redis_status(view, &copy, peer.redis_answers)),
+        reachable: peer.reachable,
+        priority: peer.priority,
+        redis: peer.copy.map(|copy| RedisStatus {
+            addr: peer.redis.map(socket),
+            ..redis_status(view, &copy, peer.redis_answers)
+        }),
     }
 }
 
