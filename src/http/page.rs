@@ -24,7 +24,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const FILES: [File; 9] = [
+const FILES: [File; 10] = [
     ("/", HTML, include_str!("page/index.html")),
     ("/page/style.css", CSS, include_str!("page/style.css")),
     ("/page/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
@@ -32,6 +32,7 @@ const FILES: [File; 9] = [
     ("/page/live.js", SCRIPT, include_str!("page/live.js")),
     ("/page/model.js", SCRIPT, include_str!("page/model.js")),
     ("/page/drawing.js", SCRIPT, include_str!("page/drawing.js")),
+    ("/page/details.js", SCRIPT, include_str!("page/details.js")),
     ("/page/charts.js", SCRIPT, include_str!("page/charts.js")),
     ("/page/text.js", SCRIPT, include_str!("page/text.js")),
 ];

@@ -34,7 +34,7 @@ async fn every_file_comes_with_the_policy() {
     for part in script.split('\'').filter(|part| part.starts_with("./")) {
         paths.push(format!("/page/{}", &part[2..]));
     }
-    assert_eq!(paths.len(), 9, "{paths:?}");
+    assert_eq!(paths.len(), 10, "{paths:?}");
     for path in paths {
         let (head, body) = head(&site, &path).await;
         assert!(head.starts_with("http/1.1 200"), "{path}: {head}");
@@ -78,7 +78,7 @@ async fn what_comes_from_the_network_stays_text() {
     });
     let text = || HOSTILE.to_owned();
     site.journal.push(Transition {
-        kind: text(),
+        kind: "failover".to_owned(),
         reason: text(),
         why: text(),
         at: text(),

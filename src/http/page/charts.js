@@ -15,24 +15,37 @@ const samples = [];
 
 /** Notes what a status says. `at`: milliseconds. */
 export function note(status, nodes, at) {
-  const master = nodes.find((it) => it.master);
-  const offset = master?.own ? status.redis.offset : status.peers.find((it) => it.redis?.addr === status.master)?.offset;
-  const lags = new Map(nodes.filter((it) => !it.master && it.lag !== null && it.lag !== undefined).map((it) => [it.ip, it.lag]));
+  const behind = nodes.filter((it) => !it.master && it.lag !== null);
   samples.push({
-    at, lags, run: status.incarnation, master: status.master, offset: offset ?? null, up: status.proxy.bytes_up, down: status.proxy.bytes_down,
+    at,
+    run: status.incarnation,
+    master: status.master,
+    offset: masterOffset(status, nodes),
+    up: status.proxy.bytes_up,
+    down: status.proxy.bytes_down,
+    lags: new Map(behind.map((it) => [it.ip, it.lag])),
   });
   while (samples[0].at < at - WINDOW_MS - GAP_MS) samples.shift();
+}
+
+/** Where the master's stream is. What this hive lacks of it is known even where the master's hive is silent. */
+function masterOffset(status, nodes) {
+  const { offset, lag_bytes: lag } = status.redis;
+  if (lag !== null) return offset + lag;
+  return nodes.find((it) => it.master)?.redis.offset ?? null;
 }
 
 /** Draws all charts into `host`; the right edge is `now`. */
 export function plot(host, now) {
   const rate = (value) => `${bytes(value)}/s`;
+  const writes = [{ name: 'writes', points: rates('offset', 'master') }];
+  const traffic = [
+    { name: 'from clients', points: rates('up', 'run') },
+    { name: 'to clients', points: rates('down', 'run') },
+  ];
   const charts = [
-    { key: 'writes', title: 'Writes (the master’s stream)', say: rate, lines: [{ name: 'writes', points: rates('offset', 'master') }] },
-    {
-      key: 'traffic', title: 'Clients of this hive', say: rate,
-      lines: [{ name: 'from clients', points: rates('up', 'run') }, { name: 'to clients', points: rates('down', 'run') }],
-    },
+    { key: 'writes', title: 'Writes (the master’s stream)', say: rate, lines: writes },
+    { key: 'traffic', title: 'Clients of this hive', say: rate, lines: traffic },
     { key: 'lag', title: 'Replication lag', say: bytes, lines: lagLines() },
   ];
   for (const chart of charts) {
@@ -72,18 +85,20 @@ function fill(figure, { title, say, lines }, now) {
   const [caption, plotted] = figure.children;
   const values = lines.flatMap((it) => it.points.map(([, value]) => value)).filter((value) => value !== null);
   const top = nice(Math.max(0, ...values));
-  const latest = (it) => it.points.findLast(([, value]) => value !== null)?.[1];
-  const told = lines.map((it) => `${it.name} ${latest(it) === undefined ? '–' : say(latest(it))}`).join(', ');
+  const latest = (it) => it.points.at(-1)?.[1] ?? null;
+  const told = lines.map((it) => [it.name, latest(it) === null ? '–' : say(latest(it))]);
   if (caption.children.length === 0) caption.append(el('strong'), el('span', { class: 'legend' }));
   put(caption.children[0], title);
-  legend(caption.children[1], lines.map((it) => [it.name, latest(it) === undefined ? '–' : say(latest(it))]));
+  legend(caption.children[1], told);
   const width = Math.max(220, plotted.clientWidth);
   const x = (at) => SIZE.left + (1 - (now - at) / WINDOW_MS) * (width - SIZE.left - SIZE.right);
   const y = (value) => SIZE.height - SIZE.bottom - (value / top) * (SIZE.height - SIZE.top - SIZE.bottom);
   const most = values.length > 0 ? `; at most ${say(Math.max(...values))} in the last ${span(WINDOW_MS)}` : '';
-  const label = `${title}: now ${told || 'nothing'}${most}`;
-  plotted.replaceChildren(shape('svg', { role: 'img', 'aria-label': label, viewBox: `0 0 ${width} ${SIZE.height}`, width, height: SIZE.height },
-    ...frame(width, y, top, say), ...lines.flatMap((it, at) => line(it.points, at, x, y))));
+  const label = `${title}: now ${told.map((it) => it.join(' ')).join(', ') || 'nothing'}${most}`;
+  const { height } = SIZE;
+  const about = { role: 'img', 'aria-label': label, viewBox: `0 0 ${width} ${height}`, width, height };
+  const drawn = lines.flatMap((it, at) => line(it.points, at, x, y));
+  plotted.replaceChildren(shape('svg', about, ...frame(width, y, top, say), ...drawn));
 }
 
 function legend(host, entries) {
@@ -96,9 +111,11 @@ function legend(host, entries) {
 
 function frame(width, y, top, say) {
   const grid = (value) => shape('path', { class: 'grid', d: `M${SIZE.left} ${y(value)}H${width - SIZE.right}` });
-  const mark = (value) => shape('text', { class: 'axis end', x: SIZE.left - 5, y: y(value) + 4 }, say(value));
-  const below = (x, kind, words) => shape('text', { class: `axis ${kind}`, x, y: SIZE.height - 4 }, words);
-  return [grid(0), grid(top / 2), grid(top), mark(0), mark(top), below(SIZE.left, 'start', '5 min ago'), below(width - SIZE.right, 'end', 'now')];
+  const label = (x, y, kind, words) => shape('text', { class: `axis ${kind}`, x, y }, words);
+  const mark = (value) => label(SIZE.left - 5, y(value) + 4, 'end', say(value));
+  const below = (x, kind, words) => label(x, SIZE.height - 4, kind, words);
+  const times = [below(SIZE.left, 'start', '5 min ago'), below(width - SIZE.right, 'end', 'now')];
+  return [grid(0), grid(top / 2), grid(top), mark(0), mark(top), ...times];
 }
 
 /** A line with gaps where nothing is known; a lonely point is a dot. */

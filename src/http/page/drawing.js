@@ -1,6 +1,6 @@
 // The hive drawn: the master above, the others below, an arrow to each copy that is fed.
 
-import { roleWords } from './model.js';
+import { MARKS, roleWords } from './model.js';
 import { bytes, shape, shorten } from './text.js';
 
 const BOX = { width: 164, height: 82 };
@@ -9,7 +9,6 @@ const EDGE = 6;
 /** Characters that fit a box. */
 const NAME_MAX = 18;
 const ROLE_MAX = 24;
-const MARKS = { good: '●', warn: '▲', bad: '✕' };
 
 /** Draws the nodes into `host`, as wide as that is. */
 export function draw(host, nodes) {
@@ -19,7 +18,8 @@ export function draw(host, nodes) {
   const key = JSON.stringify([width, nodes.map(looks)]);
   if (host.dataset.drawn === key) return;
   host.dataset.drawn = key;
-  const columns = Math.max(1, Math.min(others.length, Math.floor((width - 2 * EDGE + GAP.x) / (BOX.width + GAP.x))));
+  const fit = Math.floor((width - 2 * EDGE + GAP.x) / (BOX.width + GAP.x));
+  const columns = Math.max(1, Math.min(others.length, fit));
   const rows = Math.ceil(others.length / columns);
   const top = master ? BOX.height + GAP.y : 0;
   const height = top + rows * (BOX.height + GAP.y) - (rows > 0 ? GAP.y : 0) + 2 * EDGE;
@@ -27,11 +27,16 @@ export function draw(host, nodes) {
   const start = (width - columns * (BOX.width + GAP.x) + GAP.x) / 2;
   const places = others.map((it, at) => {
     const row = Math.floor(at / columns);
-    return { it, row, x: start + (at % columns) * (BOX.width + GAP.x), y: EDGE + top + row * (BOX.height + GAP.y) };
+    const x = start + (at % columns) * (BOX.width + GAP.x);
+    return { it, row, x, y: EDGE + top + row * (BOX.height + GAP.y) };
   });
   const from = { x: (width - BOX.width) / 2, y: EDGE };
   const picture = shape('svg', {
-    class: 'hive', role: 'img', viewBox: `0 0 ${width} ${height}`, width, height, 'aria-label': inWords(master, others),
+    role: 'img',
+    'aria-label': inWords(master, others),
+    viewBox: `0 0 ${width} ${height}`,
+    width,
+    height,
   }, arrowHeads());
   // What is wrong lies on top of what is right.
   const order = { none: 2, copying: 1, good: 0 };
@@ -87,6 +92,7 @@ function box(it, { x, y }) {
 
 /** The last line of a box. */
 function line(it) {
-  if (it.master || it.lag === null || it.lag === undefined) return it.master && it.state === 'good' ? 'takes the writes' : '';
+  if (it.master) return it.state === 'bad' ? '' : 'takes the writes';
+  if (it.lag === null) return '';
   return `${bytes(it.lag)} behind`;
 }

@@ -1,6 +1,7 @@
 // The page: what the hive says, put where people look for it.
 
 import { note, plot } from './charts.js';
+import { tell } from './details.js';
 import { draw } from './drawing.js';
 import { listen } from './live.js';
 import * as model from './model.js';
@@ -143,7 +144,8 @@ function showAnswers(all, history) {
   const since = brought === null ? 'not known' : `${moment(brought.at)}, ${ago(now - Date.parse(brought.at))}`;
   put(find('since'), status.master === null ? '–' : `${since}, epoch ${status.epoch}${regent}`);
   const change = status.change ? `${status.change}. ` : '';
-  put(find('why'), status.master === null ? `${change}An election is under way` : `${change}${model.whyWords(brought)}`);
+  const why = status.master === null ? 'An election is under way' : model.whyWords(brought);
+  put(find('why'), `${change}${why}`);
   const lost = model.loss(brought);
   put(find('loss'), status.master === null ? '–' : lost.words).dataset.state = lost.state;
   put(find('drain'), model.drainWords(all, status));
@@ -153,12 +155,14 @@ function showAnswers(all, history) {
   put(find('clients'), `${proxy.clients} writing${readers}; ${proxy.held} held; ${routes[status.route]}`);
 }
 
-const MARKS = { good: '●', warn: '▲', bad: '✕' };
 const COLUMNS = ['Node', 'Hive', 'Redis', 'Lag', 'Heard', 'Safe to drain'];
 
 function nodeRow(it) {
   const cell = (name, at) => el(at === 0 ? 'th' : 'td', {
-    role: at === 0 ? 'rowheader' : 'cell', scope: at === 0 ? 'row' : null, 'data-label': name, class: at === 3 || at === 4 ? 'number' : null,
+    role: at === 0 ? 'rowheader' : 'cell',
+    scope: at === 0 ? 'row' : null,
+    class: at === 3 || at === 4 ? 'number' : null,
+    'data-label': name,
   });
   const row = el('tr', { role: 'row' }, ...COLUMNS.map(cell));
   row.firstChild.append(it.own || it.ghost ? el('span') : el('a'));
@@ -172,7 +176,7 @@ function showNodes(all) {
     put(name.firstChild, shorten(it.ip, 39));
     if (name.firstChild.tagName === 'A') address(name.firstChild, it);
     put(hive, it.own ? `${model.roleWords(it)} (this hive)` : model.roleWords(it));
-    put(redis, `${MARKS[it.state]} ${it.words}`);
+    put(redis, `${model.MARKS[it.state]} ${it.words}`);
     put(lag, it.master || it.redis === null ? '–' : bytes(it.lag));
     const silent = Number.isFinite(it.silentMs) ? ago(it.silentMs) : 'never';
     put(heard, it.own || it.ghost ? '–' : silent);
@@ -195,37 +199,18 @@ function showTimeline(history) {
     const words = it.why && it.kind !== 'resigned' ? `${it.why} – ${it.reason}` : it.reason;
     put(why, words);
     cost.classList.toggle('lossy', it.bytes_given_up > 0);
+    item.querySelector('details').hidden = !model.LEADERSHIPS.includes(it.kind);
   });
 }
 
 function entry(it) {
   const more = el('details', {}, el('summary', {}, 'How it went'), el('div', { class: 'more' }));
   more.addEventListener('toggle', () => {
-    if (more.open) tell(more.lastChild, it.key);
+    if (more.open) tell(more.lastChild, it, status?.incarnation);
   });
   return el('li', {}, el('div', { class: 'entry' },
     el('p', { class: 'when' }, el('time'), el('span', { class: 'kind' })),
     el('p', { class: 'what' }), el('p', { class: 'cost' }), el('p', { class: 'quiet' }), more));
-}
-
-/** The offers, votes and phases of a transition: asked for when somebody wants to know. */
-async function tell(host, key) {
-  const it = transitions.get(key);
-  if (!it) return;
-  put(host, 'asking …');
-  try {
-    if (it.run !== status?.incarnation) throw new Error('this hive has restarted since, and forgot it');
-    const answer = await fetch(`transitions?since=${it.seq - 1}`, { cache: 'no-store', signal: AbortSignal.timeout(3000) });
-    const whole = (await answer.json()).find((other) => other.seq === it.seq);
-    if (!whole) throw new Error('this hive does not keep it any more');
-    const list = (title, lines) => (lines.length === 0 ? null : el('div', {}, el('h3', {}, title), el('ul', {}, ...lines.map((line) => el('li', {}, line)))));
-    const offers = (whole.offers ?? []).map((offer) => `${offer.node}: ${offer.state ?? 'no Redis'}, offset ${offer.offset}, ${count(offer.keys, 'key')}`);
-    const votes = (whole.votes ?? []).map((vote) => `${vote.by} ${vote.granted ? 'consented to' : `refused ${vote.why}, asked by`} ${vote.to}, epoch ${vote.epoch}`);
-    const parts = [list('Took', model.phases(whole)), list('Offered', offers), list('Votes', votes)].filter((part) => part !== null);
-    host.replaceChildren(...(parts.length > 0 ? parts : [el('p', {}, 'This hive neither led nor voted: ask the page of the leader.')]));
-  } catch (error) {
-    put(host, `Cannot tell: ${error.message}`);
-  }
 }
 
 listen({ status: told, transition: happened, link: linked });

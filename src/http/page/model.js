@@ -4,7 +4,12 @@ import { bytes, count, span } from './text.js';
 
 /** A node not heard for so long is shown as silent. */
 const SILENT_MS = 5000;
-const LEADERSHIPS = ['failover', 'switchover', 'leads', 'follows'];
+/** A warning for who drains one of the last two copies. */
+const LAST_COPY = '; one copy is left then';
+/** Changes of the leadership, as against `resigned`, `paused` and `resumed`. */
+export const LEADERSHIPS = ['failover', 'switchover', 'leads', 'follows'];
+/** Told by shape as well as by colour. */
+export const MARKS = { good: '●', warn: '▲', bad: '✕' };
 /** What the hive calls the parts of a change. */
 const PHASES = {
   prepare: 'preparing',
@@ -36,8 +41,9 @@ export function nodes(status) {
   });
   const all = [own, ...peers].sort((a, b) => compare(a.ip, b.ip));
   if (status.master && !all.some((it) => it.master)) {
-    const redis = { addr: status.master, up: true, role: 'master', current: true, lag_bytes: 0, state: 'complete' };
-    const ghost = node(status, { ip: split(status.master).ip, own: false, role: 'gone', redis, silentMs: 0, reachable: true });
+    const redis = { addr: status.master, up: true, role: 'master', current: true, state: 'complete' };
+    const { ip } = split(status.master);
+    const ghost = node(status, { ip, own: false, role: 'gone', redis, silentMs: 0, reachable: true });
     all.push({ ...ghost, key: `redis ${status.master}`, ghost: true });
   }
   return all;
@@ -59,7 +65,7 @@ function node(status, from) {
     leads: status.leader === ip,
     standby: from.priority === 0,
     current: !silent && redis !== null && redis.up && (redis.current || (master && redis.role === 'master')),
-    lag: redis === null || silent ? null : redis.lag_bytes,
+    lag: redis === null || silent ? null : (redis.lag_bytes ?? null),
   };
   return { ...it, ...redisWords(it) };
 }
@@ -72,6 +78,10 @@ function redisWords(it) {
   const { redis } = it;
   const good = (words, feed = 'none') => ({ state: 'good', words, wrong: '', feed });
   const warn = (words, wrong, feed = 'none') => ({ state: 'warn', words, wrong: `its Redis ${wrong}`, feed });
+  // A regent leads then.
+  if (it.silent && it.master) {
+    return warn('master, hive silent', 'is the master, and its hive is silent');
+  }
   if (it.silent) return { state: 'bad', words: 'not heard', wrong: 'it is silent', feed: 'none' };
   if (redis === null && it.role === 'witness') return good('no Redis');
   if (redis === null) return warn('not seen yet', 'was not seen yet');
@@ -108,18 +118,21 @@ export function drain(it, all, status) {
     return no(`${count(left, 'hive')} would be left, --quorum is ${status.quorum}`);
   }
   if (it.role === 'witness') return { safe: true, why: 'a witness holds no data' };
-  if (!all.some((other) => other !== it && other.current)) {
-    return no('no other node holds a current copy');
-  }
-  if (it.master) return { safe: true, why: 'it hands the master over first' };
-  return { safe: true, why: it.leads ? 'it hands the lead over first' : 'it is not the master' };
+  const copies = all.filter((other) => other !== it && other.current).length;
+  if (copies === 0) return no('no other node holds a current copy');
+  const last = copies === 1 && it.current ? LAST_COPY : '';
+  const first = it.leads ? 'it hands the lead over first' : 'it is not the master';
+  return { safe: true, why: `${it.master ? 'it hands the master over first' : first}${last}` };
 }
 
 /** Which nodes may be drained, in one sentence. */
 export function drainWords(all, status) {
   const asked = all.filter((it) => !it.ghost).map((it) => [it, drain(it, all, status)]);
   const no = asked.filter(([, verdict]) => !verdict.safe);
-  if (no.length === 0) return 'yes, any one node at a time';
+  if (no.length === 0) {
+    const last = asked.some(([, verdict]) => verdict.why.endsWith(LAST_COPY));
+    return `yes, any one node at a time${last ? LAST_COPY : ''}`;
+  }
   const reasons = new Set(no.map(([, verdict]) => verdict.why));
   if (no.length === asked.length && reasons.size === 1) return `no: ${no[0][1].why}`;
   const some = no.slice(0, 3).map(([it, verdict]) => `${it.ip} (${verdict.why})`).join(', ');
@@ -177,10 +190,13 @@ export function whyWords(it) {
 export function loss(it) {
   const lost = it?.bytes_given_up;
   const moved = ['failover', 'switchover'].includes(it?.kind);
-  if (!moved) return { state: 'good', words: it?.from ? 'nothing: the master stayed' : 'nothing that this hive knows of' };
-  if (lost > 0) return { state: 'bad', words: `${lost} bytes that the old master had stated and this one does not have` };
-  if (it.kind === 'switchover') return { state: 'good', words: 'nothing: planned' };
-  if (lost === 0) return { state: 'good', words: '0 bytes of what the old master had stated' };
+  const good = (words) => ({ state: 'good', words });
+  if (!moved) return good(it?.from ? 'nothing: the master stayed' : 'nothing that this hive knows of');
+  if (lost > 0) {
+    return { state: 'bad', words: `${lost} bytes that the old master had stated and this one does not have` };
+  }
+  if (it.kind === 'switchover') return good('nothing: planned');
+  if (lost === 0) return good('0 bytes of what the old master had stated');
   return { state: 'warn', words: 'not known to this hive: ask the one that leads' };
 }
 
