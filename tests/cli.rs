@@ -9,6 +9,8 @@ mod files;
 mod frames;
 #[path = "cli/hostile.rs"]
 mod hostile;
+#[path = "cli/look.rs"]
+mod look;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/secret.rs"]
@@ -57,11 +59,15 @@ async fn hive(args: &[&str], env: &[(&str, &str)]) -> Ran {
 }
 
 fn serve(bend: impl FnOnce(&mut Status)) -> (Http, watch::Sender<Arc<Status>>) {
+    serve_at(0, bend)
+}
+
+fn serve_at(port: u16, bend: impl FnOnce(&mut Status)) -> (Http, watch::Sender<Arc<Status>>) {
     let mut status = status::follower();
     bend(&mut status);
     let (sender, seen) = watch::channel(Arc::new(status));
     let keyring = Keyring::fixed(Secrets::default());
-    let http = http::start(LOCAL, 0, Sources::of(seen), mpsc::channel(1).0, keyring);
+    let http = http::start(LOCAL, port, Sources::of(seen), mpsc::channel(1).0, keyring);
     (http.expect("a free port"), sender)
 }
 
@@ -69,55 +75,6 @@ fn serve(bend: impl FnOnce(&mut Status)) -> (Http, watch::Sender<Arc<Status>>) {
 fn free_ports<const N: usize>() -> [u16; N] {
     let held = [(); N].map(|()| StdListener::bind((LOCAL, 0)).expect("a free port"));
     held.map(|listener| listener.local_addr().expect("bound").port())
-}
-
-#[tokio::test]
-async fn status_tells_people_and_programs_of_a_healthy_hive() {
-    let (http, _keep) = serve(|_| {});
-    let addr = http.addr.to_string();
-    let table = hive(&["status", "--http", &addr], &[]).await;
-    assert_eq!((table.code, table.err.as_str()), (Some(0), ""));
-    assert!(table.out.contains("master 10.0.0.1:6379, epoch 7"), "{}", table.out);
-    assert!(table.out.contains("12 clients, 0 held, 0 moved, 3 read here"), "{}", table.out);
-    assert!(!table.out.contains('\x1b'), "no colour into a pipe");
-
-    let json = hive(&["status", "--json", "--http", &addr], &[]).await;
-    assert_eq!(json.code, Some(0));
-    let back: Status = serde_json::from_str(&json.out).expect("JSON");
-    assert_eq!(back, status::follower());
-}
-
-#[tokio::test]
-async fn status_of_a_hive_in_trouble_says_so_first_and_fails() {
-    let (http, _keep) = serve(|status| status.problems = vec!["Redis ran away".to_owned()]);
-    let ran = hive(&["status", "--http", &http.addr.to_string()], &[]).await;
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.out.starts_with("! Redis ran away\n"), "{}", ran.out);
-}
-
-#[tokio::test]
-async fn status_of_nobody_fails_with_one_line() {
-    let [port] = free_ports();
-    let addr = format!("127.0.0.1:{port}");
-    let ran = hive(&["status", "--http", &addr], &[]).await;
-    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
-    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
-    assert!(ran.err.contains(&addr), "{}", ran.err);
-}
-
-/// Something that accepts and never answers, and something that answers otherwise.
-#[tokio::test]
-async fn status_of_a_stranger_fails_in_time() {
-    let silent = StdListener::bind((LOCAL, 0)).expect("a free port");
-    let ran =
-        hive(&["status", "--http", &silent.local_addr().expect("bound").to_string()], &[]).await;
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("does not answer within"), "{}", ran.err);
-
-    let (addr, _talker) = talker(b"-ERR unknown command\r\n").await;
-    let ran = hive(&["status", "--http", &addr], &[]).await;
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("not answer like a hive"), "{}", ran.err);
 }
 
 /// Says the same to everybody and hangs up.

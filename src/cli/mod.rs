@@ -9,6 +9,7 @@ mod fetch;
 mod guard;
 mod run;
 mod status;
+mod text;
 
 use std::ffi::OsString;
 use std::future::Future;

@@ -14,9 +14,9 @@ use crate::config::{Checked, Config, advertised};
 use crate::discovery::{self, DiscoverySettings, Outcome, Search};
 use crate::http::status::{Status, timestamp};
 
-use super::{EXIT_FAILED, fetch, status::wrap};
+use super::text::{WIDTH, wrap};
+use super::{EXIT_FAILED, fetch};
 
-const WIDTH: usize = 80;
 /// Where the text of a finding begins.
 const INDENT: usize = 15;
 /// 2024-01-01: a clock before this was never set.
