@@ -188,7 +188,7 @@ fn votes(votes: &[Vote]) -> Option<String> {
 }
 
 /// How long it took, and what of it was what.
-fn spans(told: &Transition) -> String {
+pub(super) fn spans(told: &Transition) -> String {
     let parts: Vec<String> = told
         .phases
         .iter()
