@@ -94,7 +94,7 @@ pub struct StatusArgs {
     #[arg(long, env = "HIVE_HTTP", hide_env_values = true, value_name = "ADDR")]
     #[arg(default_value = "127.0.0.1:6391")]
     pub http: String,
-    /// The hive's answer as it came: docs/status.md
+    /// The hive's answer as it came: docs/json.md
     #[arg(long)]
     pub json: bool,
     /// Ask again every second until interrupted

@@ -15,7 +15,10 @@ const NAME: &str = "redis-hive";
 pub(super) fn completions(args: &CompletionsArgs) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut script);
-    write(&script)
+    // The generator spells the dash of a program's name in two ways, and then completes nothing
+    // behind a command (clap issue 6421).
+    let script = String::from_utf8_lossy(&script).replace("redis__subcmd__hive", "redis__hive");
+    write(script.as_bytes())
 }
 
 /// Writes a page in roff.
@@ -31,12 +34,12 @@ pub(super) fn man(args: &ManArgs) -> ExitCode {
 
 /// The page of the program, or of a command under its full name.
 fn page(command: Option<&str>) -> Result<Vec<u8>, String> {
-    let mut cli = Cli::command();
+    let mut cli = Cli::command().disable_help_subcommand(true);
     cli.build();
     let page = match command {
         None => cli.clone(),
         Some(name) => {
-            let found = cli.find_subcommand(name).filter(|it| it.get_name() != "help");
+            let found = cli.find_subcommand(name);
             let found =
                 found.ok_or_else(|| format!("'{name}' is no command: see `redis-hive --help`"))?;
             found.clone().version(env!("CARGO_PKG_VERSION"))
@@ -44,11 +47,20 @@ fn page(command: Option<&str>) -> Result<Vec<u8>, String> {
     };
     // Roff fills lines that follow each other; those of examples are to stay as they are.
     let below = page.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let man = Man::new(page.after_help(""));
+    let subcommands = page.has_subcommands();
+    let man = Man::new(page);
     let mut roff = Vec::new();
-    man.render(&mut roff).map_err(|error| error.to_string())?;
-    roff.extend(unfilled(&below).into_bytes());
-    Ok(roff)
+    let written = man.render_title(&mut roff).and_then(|()| {
+        man.render_name_section(&mut roff)?;
+        man.render_synopsis_section(&mut roff)?;
+        man.render_description_section(&mut roff)?;
+        man.render_options_section(&mut roff)?;
+        if subcommands {
+            man.render_subcommands_section(&mut roff)?;
+        }
+        roff.write_all(unfilled(&below).as_bytes())
+    });
+    written.map(|()| roff).map_err(|error| error.to_string())
 }
 
 /// A section whose lines stay apart.
