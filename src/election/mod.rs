@@ -474,7 +474,7 @@ impl Core {
     /// The planned change under way, or why a stopping hive stays.
     fn change_text(&self) -> String {
         match self.change() {
-            Some(change) => alloc::format!("the master moves to {}", change.to),
+            Some(change) => alloc::format!("the master moves to {}: {}", change.to, change.step()),
             None if self.stopping && !self.exited => self.stop.why.clone(),
             None => self.regent_text(),
         }

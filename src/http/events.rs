@@ -21,13 +21,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Either;
 use hyper::body::{Body, Frame};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::journal::Journal;
 use super::press::{Detail, Press};
+use super::serve::Visit;
 use super::status::Status;
 use super::{Answer, text};
 
@@ -37,6 +40,8 @@ const LISTENERS_MAX: usize = 128;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// A stream ends after so long, before its connection is cut.
 const STREAM_MAX: Duration = Duration::from_secs(55);
+/// What is left then to say that it ends.
+const CUT_MARGIN: Duration = Duration::from_secs(3);
 /// A listener comes back after so many milliseconds.
 const RETRY_MS: u32 = 1000;
 /// How often who asked for it is told the status.
@@ -65,7 +70,7 @@ impl Events {
     }
 
     /// The stream after the event named by the header or the query.
-    pub fn answer(&self, headers: &HeaderMap, query: Option<&str>) -> Answer {
+    pub fn answer(&self, visit: &Visit, headers: &HeaderMap, query: Option<&str>) -> Answer {
         let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "too many listen already\n");
         };
@@ -80,7 +85,7 @@ impl Events {
             press: self.press.clone(),
             detail: if brief { Detail::Brief } else { Detail::Whole },
             status_at: brief.then(Instant::now),
-            until: Instant::now() + STREAM_MAX,
+            until: until(Instant::now(), visit.cut_at),
             greeted: false,
             _seat: seat,
         };
@@ -89,6 +94,8 @@ impl Events {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // The next stream gets a connection that lasts as long as it does.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
         answer
     }
 
@@ -103,6 +110,12 @@ impl Events {
             .filter(|change| *change <= *self.journal.changes().borrow())
             .map_or(forgotten, |change| change.max(forgotten))
     }
+}
+
+/// When a stream that begins now ends: before its connection is cut, which may have served others.
+fn until(now: Instant, cut_at: Option<Instant>) -> Instant {
+    let end = now + STREAM_MAX;
+    cut_at.and_then(|at| at.checked_sub(CUT_MARGIN)).map_or(end, |at| at.min(end))
 }
 
 struct Listener {
@@ -186,5 +199,19 @@ impl Body for Stream {
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_ends_before_its_connection() {
+        let now = Instant::now();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(until(now, None), after(55));
+        assert_eq!(until(now, Some(after(85))), after(55), "a new connection");
+        assert_eq!(until(now, Some(after(26))), after(23), "one that polled for a minute");
     }
 }

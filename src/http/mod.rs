@@ -177,12 +177,12 @@ impl Site {
         }
         match file {
             Some(file) => page::answer(file),
-            None => self.page(path, request.uri().query(), request.headers()),
+            None => self.page(path, request.uri().query(), request.headers(), visit),
         }
     }
 
     /// One of [`PAGES`].
-    fn page(&self, path: &str, query: Option<&str>, headers: &HeaderMap) -> Answer {
+    fn page(&self, path: &str, query: Option<&str>, headers: &HeaderMap, visit: &Visit) -> Answer {
         let status = Arc::clone(&self.sources.status.borrow());
         match path {
             "/livez" => probe(self.alive()),
@@ -197,7 +197,7 @@ impl Site {
                 metrics::page(Moment { status, figures, listeners }, headers)
             }
             "/transitions" => self.transitions(query),
-            "/events" => self.events.answer(headers, query),
+            "/events" => self.events.answer(visit, headers, query),
             _ => json(StatusCode::OK, &*status),
         }
     }

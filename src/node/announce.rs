@@ -184,7 +184,7 @@ fn id(hive: &str, node: NodeId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::examples::{id_of, peer, redis, view};
+    use super::super::examples::{id_of, redis, view};
     use super::*;
 
     fn places(announce: Announce, read_port: Option<u16>) -> Places {
