@@ -195,3 +195,23 @@ async fn nothing_is_kept_for_who_does_not_read() {
     // What the kernel took for it, no more.
     assert!((30_000..20_000_000).contains(&read.len()), "{} bytes", read.len());
 }
+
+/// `redis-hive explain` asks until it has all pieces: the oldest and the newest are both known to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_reads_all_of_a_large_journal() {
+    let site = Site::start();
+    let large = |epoch| Transition { why: "x".repeat(10_000), ..entry(epoch) };
+    (1..=256).for_each(|epoch| _ = site.journal.push(large(epoch)));
+    for (asked, told) in
+        [("1", "Epoch 1 began"), ("256", "Epoch 256 began"), ("999", "epochs 1 to 256")]
+    {
+        let addr = site.http.addr.to_string();
+        let said = tokio::task::block_in_place(|| {
+            let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_redis-hive"));
+            explain.args(["explain", asked, "--http", &addr]).output().expect("it runs")
+        });
+        let text = [said.stdout, said.stderr].concat();
+        let text = String::from_utf8_lossy(&text).replace('\n', " ");
+        assert!(text.contains(told), "{}", &text[..text.len().min(500)]);
+    }
+}
