@@ -4,9 +4,12 @@ mod announce;
 mod asks;
 mod confirms;
 mod descriptors;
+#[cfg(test)]
+mod examples;
 mod figures;
 mod journal;
 mod judge;
+mod problems;
 mod reads;
 mod room;
 mod settings;
@@ -131,7 +134,7 @@ impl Node {
         let (bind, port) = (config.bind, config.http_port);
         let http = http::start(bind, port, sources, asked_in, keyring.clone())?;
         if config.is_open() {
-            tracing::warn!(what = show::OPEN, "the settings need care");
+            tracing::warn!(what = problems::OPEN, "the settings need care");
         }
         let announcer = Announcer::start(&config, me, incarnation, name.clone(), keyring.clone())?;
         tracing::info!(

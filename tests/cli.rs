@@ -1,5 +1,7 @@
 //! The commands as a person runs them: what they print, and their exit codes.
 
+#[path = "cli/asks.rs"]
+mod asks;
 #[path = "support/dns.rs"]
 mod dns;
 #[path = "support/files.rs"]
@@ -9,6 +11,10 @@ mod files;
 mod frames;
 #[path = "cli/hostile.rs"]
 mod hostile;
+#[path = "cli/look.rs"]
+mod look;
+#[path = "cli/paper.rs"]
+mod paper;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/secret.rs"]
@@ -57,11 +63,15 @@ async fn hive(args: &[&str], env: &[(&str, &str)]) -> Ran {
 }
 
 fn serve(bend: impl FnOnce(&mut Status)) -> (Http, watch::Sender<Arc<Status>>) {
+    serve_at(0, bend)
+}
+
+fn serve_at(port: u16, bend: impl FnOnce(&mut Status)) -> (Http, watch::Sender<Arc<Status>>) {
     let mut status = status::follower();
     bend(&mut status);
     let (sender, seen) = watch::channel(Arc::new(status));
     let keyring = Keyring::fixed(Secrets::default());
-    let http = http::start(LOCAL, 0, Sources::of(seen), mpsc::channel(1).0, keyring);
+    let http = http::start(LOCAL, port, Sources::of(seen), mpsc::channel(1).0, keyring);
     (http.expect("a free port"), sender)
 }
 
@@ -69,55 +79,6 @@ fn serve(bend: impl FnOnce(&mut Status)) -> (Http, watch::Sender<Arc<Status>>) {
 fn free_ports<const N: usize>() -> [u16; N] {
     let held = [(); N].map(|()| StdListener::bind((LOCAL, 0)).expect("a free port"));
     held.map(|listener| listener.local_addr().expect("bound").port())
-}
-
-#[tokio::test]
-async fn status_tells_people_and_programs_of_a_healthy_hive() {
-    let (http, _keep) = serve(|_| {});
-    let addr = http.addr.to_string();
-    let table = hive(&["status", "--http", &addr], &[]).await;
-    assert_eq!((table.code, table.err.as_str()), (Some(0), ""));
-    assert!(table.out.contains("master 10.0.0.1:6379, epoch 7"), "{}", table.out);
-    assert!(table.out.contains("12 clients, 0 held, 0 moved, 3 read here"), "{}", table.out);
-    assert!(!table.out.contains('\x1b'), "no colour into a pipe");
-
-    let json = hive(&["status", "--json", "--http", &addr], &[]).await;
-    assert_eq!(json.code, Some(0));
-    let back: Status = serde_json::from_str(&json.out).expect("JSON");
-    assert_eq!(back, status::follower());
-}
-
-#[tokio::test]
-async fn status_of_a_hive_in_trouble_says_so_first_and_fails() {
-    let (http, _keep) = serve(|status| status.problems = vec!["Redis ran away".to_owned()]);
-    let ran = hive(&["status", "--http", &http.addr.to_string()], &[]).await;
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.out.starts_with("! Redis ran away\n"), "{}", ran.out);
-}
-
-#[tokio::test]
-async fn status_of_nobody_fails_with_one_line() {
-    let [port] = free_ports();
-    let addr = format!("127.0.0.1:{port}");
-    let ran = hive(&["status", "--http", &addr], &[]).await;
-    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
-    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
-    assert!(ran.err.contains(&addr), "{}", ran.err);
-}
-
-/// Something that accepts and never answers, and something that answers otherwise.
-#[tokio::test]
-async fn status_of_a_stranger_fails_in_time() {
-    let silent = StdListener::bind((LOCAL, 0)).expect("a free port");
-    let ran =
-        hive(&["status", "--http", &silent.local_addr().expect("bound").to_string()], &[]).await;
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("does not answer within"), "{}", ran.err);
-
-    let (addr, _talker) = talker(b"-ERR unknown command\r\n").await;
-    let ran = hive(&["status", "--http", &addr], &[]).await;
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("not answer like a hive"), "{}", ran.err);
 }
 
 /// Says the same to everybody and hangs up.
@@ -334,59 +295,35 @@ async fn check_passes_on_the_warnings_of_the_settings() {
     assert!(ran.out.contains("HIVE_PEER_PORT=tcp://10.0.0.1:6390"), "{}{}", ran.out, ran.err);
 }
 
-/// A hive that answers one question with this verdict; gives what was asked.
-fn answering(
-    verdict: Verdict,
-    text: &'static str,
-) -> (Http, watch::Sender<Arc<Status>>, tokio::task::JoinHandle<Ask>) {
-    let (keep, seen) = watch::channel(Arc::new(status::follower()));
-    let (asks, mut asked) = mpsc::channel::<http::Asked>(1);
-    let keyring = Keyring::fixed(Secrets::default());
-    let http = http::start(LOCAL, 0, Sources::of(seen), asks, keyring).expect("a free port");
-    let answerer = tokio::spawn(async move {
-        let http::Asked { ask, told } = asked.recv().await.expect("a question");
-        told.send(http::Told { verdict, text: text.to_owned() }).expect("somebody waits");
-        ask
-    });
-    (http, keep, answerer)
+/// What `check --json` prints.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    id: String,
+    level: String,
+    seen: String,
+    why: String,
+    mend: String,
 }
 
 #[tokio::test]
-async fn switchover_pause_and_resume_ask_and_print_what_became_of_it() {
-    let three = "10.0.0.3".parse().expect("an IP");
-    let cases: [(&[&str], Ask); 4] = [
-        (&["switchover"], Ask::Switchover { to: None }),
-        (&["switchover", "--to", "10.0.0.3"], Ask::Switchover { to: Some(three) }),
-        (&["pause"], Ask::Pause),
-        (&["resume"], Ask::Resume),
-    ];
-    for (args, asked) in cases {
-        let (http, _keep, answerer) = answering(Verdict::Done, "10.0.0.3 leads\x1b, 12 ms");
-        let addr = http.addr.to_string();
-        let ran = hive(&[args, &["--http", &addr]].concat(), &[]).await;
-        let told = (ran.code, ran.out.as_str(), ran.err.as_str());
-        assert_eq!(told, (Some(0), "10.0.0.3 leads?, 12 ms\n", ""), "{args:?}");
-        assert_eq!(answerer.await.expect("asked"), asked);
+async fn check_tells_programs_the_same() {
+    let flags = ["--witness", "--quorum=2", "--json"];
+    let well = check("127.0.0.1:1", &flags, &[]).await;
+    let nowhere = [&flags[..], &["--service=gone.test."]].concat();
+    let ill = check("127.0.0.1:1", &nowhere, &[]).await;
+    for (ran, code) in [(well, 0), (ill, 1)] {
+        let told: Vec<Told> = serde_json::from_str(&ran.out).expect("JSON and nothing else");
+        assert!(told.len() > 5, "{}", ran.out);
+        for it in &told {
+            let wrong = it.level != "ok";
+            assert!(["ok", "warn", "bad"].contains(&it.level.as_str()), "{}", it.level);
+            assert_eq!((it.why.is_empty(), it.mend.is_empty()), (!wrong, !wrong), "{}", it.id);
+            assert!(!it.seen.is_empty() && !it.id.is_empty(), "{}", ran.out);
+        }
+        let bad = told.iter().any(|it| it.level == "bad");
+        assert_eq!((ran.code, bad), (Some(code), code == 1), "{}", ran.out);
     }
-    for verdict in [Verdict::Conflict, Verdict::Unfit, Verdict::Failed] {
-        let (http, _keep, _answerer) = answering(verdict, "10.0.0.9 is no hive here");
-        let ran = hive(&["switchover", "--http", &http.addr.to_string()], &[]).await;
-        let told = (ran.code, ran.out.as_str(), ran.err.as_str());
-        assert_eq!(told, (Some(1), "", "redis-hive: 10.0.0.9 is no hive here\n"), "{verdict:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_question_to_nobody_or_in_wrong_words_has_its_exit_code() {
-    let [port] = free_ports();
-    let ran = hive(&["pause", "--http", &format!("127.0.0.1:{port}")], &[]).await;
-    assert_eq!((ran.code, ran.err.lines().count()), (Some(69), 1), "{}", ran.err);
-    let (stranger, _talker) = talker(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
-    let ran = hive(&["switchover", "--http", &stranger], &[]).await;
-    assert_eq!(ran.code, Some(69), "{}", ran.err);
-    let ran = hive(&["switchover", "--to", "redis-1"], &[]).await;
-    assert_eq!(ran.code, Some(64), "{}", ran.err);
-    assert!(ran.err.contains("--to"), "{}", ran.err);
 }
 
 /// No Redis runs there, and none is asked for.

@@ -1,6 +1,8 @@
 //! The documents: links lead somewhere, what the program could write itself is as it would write it,
 //! and what it says is explained.
 
+#[path = "docs/json.rs"]
+mod json;
 #[path = "docs/links.rs"]
 mod links;
 #[path = "support/logs.rs"]

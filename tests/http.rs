@@ -2,12 +2,16 @@
 
 #[path = "http/asks.rs"]
 mod asks;
+#[path = "support/browser.rs"]
+mod browser;
 #[path = "http/events.rs"]
 mod events;
 #[path = "http/limits.rs"]
 mod limits;
 #[path = "http/metrics.rs"]
 mod metrics;
+#[path = "http/page.rs"]
+mod page;
 #[path = "support/status.rs"]
 mod status;
 
@@ -151,6 +155,13 @@ async fn the_status_has_the_fields_of_the_contract() {
         "/change",
         "/quorum",
         "/lease_ms",
+        "/at",
+        "/priority",
+        "/redis/addr",
+        "/peers/0/reachable",
+        "/peers/0/priority",
+        "/proxy/bytes_up",
+        "/proxy/bytes_down",
     ] {
         assert!(json.pointer(field).is_some(), "{field} is missing in {body}");
     }
@@ -212,7 +223,6 @@ async fn readers_are_sent_only_to_a_current_copy() {
 #[tokio::test]
 async fn only_known_pages_and_reading_methods() {
     let site = Site::start();
-    assert_eq!(site.code("/").await, 404);
     assert_eq!(site.code("/status/x").await, 404);
     assert_eq!(request(site.http.addr, "POST", "/status").await.0, 405);
     assert_eq!(request(site.http.addr, "DELETE", "/livez").await.0, 405);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use redis_hive::election::{
     Action, Clocks, Core, Dialled, Frame, HiveRole, Id, Incarnation, Input, Master, NodeId,
-    RedisAddr, RedisOrder, RedisView, Route, Settings, Time, Wall,
+    RedisAddr, RedisOrder, RedisView, Route, Settings, Time, Version, Wall,
 };
 use redis_hive::peer::codec::{decode_frame, encode};
 
@@ -447,6 +447,7 @@ impl World {
         Settings {
             me: node(host),
             incarnation: Incarnation(host as u64 + 1),
+            version: Version::default(),
             redis: redis_addr(host),
             priority: 100,
             witness: false,

@@ -10,6 +10,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use secrecy::SecretString;
 
 use super::dev::DevArgs;
+use super::examples;
 use crate::config::{Flags, Outside};
 use crate::redis::{Access, AccessSettings, TlsFiles, first_password};
 use crate::secrets::Secrets;
@@ -17,8 +18,7 @@ use crate::secrets::Secrets;
 /// High availability for Redis: one small binary beside every server.
 #[derive(Parser, Debug)]
 #[command(name = "redis-hive", version, about, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done, 1 it did not work, 64 bad usage, 69 something needed \
-                        is unavailable.")]
+#[command(after_help = examples::ALL)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -29,21 +29,62 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// The sidecar
+    #[command(after_help = examples::RUN)]
     Run(Box<Flags>),
     /// Check the setting that `run` would have: takes the same flags
-    Check(Box<Flags>),
-    /// Who leads, who follows, how far behind
+    #[command(after_help = examples::CHECK)]
+    Check(Box<CheckArgs>),
+    /// What is wrong, who leads, who follows, how far behind
+    #[command(after_help = examples::STATUS)]
     Status(StatusArgs),
     /// Why the master is where it is: the last change, or that of an epoch, in sentences
+    #[command(after_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
     /// Move the master to another hive, without losing a write, and wait for the result
+    #[command(after_help = examples::SWITCHOVER)]
     Switchover(SwitchoverArgs),
     /// Maintenance: nothing fails over and nothing is handed over until `resume`, on all hives
+    #[command(after_help = examples::PAUSE)]
     Pause(AskArgs),
     /// End the maintenance
+    #[command(after_help = examples::RESUME)]
     Resume(AskArgs),
     /// A whole hive on this machine, to try it out
+    #[command(after_help = examples::DEV)]
     Dev(DevArgs),
+    /// What a shell needs to complete these commands, on standard output
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// The manual page of the program or of a command, on standard output
+    #[command(after_help = examples::MAN)]
+    Man(ManArgs),
+}
+
+/// What `check` takes.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// What `run` takes.
+    #[command(flatten)]
+    pub flags: Flags,
+    /// The findings as a list of JSON objects
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `completions` takes.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// What `man` takes.
+#[derive(Args, Clone, Debug)]
+pub struct ManArgs {
+    /// The command [default: the program]
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
 }
 
 /// What `status` takes.
@@ -53,7 +94,7 @@ pub struct StatusArgs {
     #[arg(long, env = "HIVE_HTTP", hide_env_values = true, value_name = "ADDR")]
     #[arg(default_value = "127.0.0.1:6391")]
     pub http: String,
-    /// The hive's answer as it came
+    /// The hive's answer as it came: docs/json.md
     #[arg(long)]
     pub json: bool,
     /// Ask again every second until interrupted
@@ -63,11 +104,6 @@ pub struct StatusArgs {
 
 /// What `explain` takes.
 #[derive(Args, Clone, Debug)]
-#[command(
-    after_help = "Every hive tells what it saw itself, of the last 256 changes since it started. \
-                        Exit codes: 0 told, 1 it knows of none, 64 bad usage, 69 the hive cannot be \
-                        reached."
-)]
 pub struct ExplainArgs {
     /// The epoch whose beginning is told [default: the last that brought another master]
     #[arg(value_name = "EPOCH")]
@@ -80,11 +116,6 @@ pub struct ExplainArgs {
 
 /// What `switchover` takes.
 #[derive(Args, Clone, Debug)]
-#[command(
-    after_help = "Any hive takes it and passes it on to the leader. Exit codes: 0 the master \
-                        has moved, 1 it has not (and why), 64 bad usage, 69 the hive cannot be \
-                        reached."
-)]
 pub struct SwitchoverArgs {
     /// The hive whose Redis becomes the master [default: the youngest that is fit]
     #[arg(long, value_name = "IP")]
@@ -119,7 +150,8 @@ where
     let matches = Cli::command().try_get_matches_from(args)?;
     let cli = Cli::from_arg_matches(&matches)?;
     let outside = match (&cli.command, matches.subcommand()) {
-        (Command::Run(flags) | Command::Check(flags), Some((_, given))) => outside(flags, given),
+        (Command::Run(flags), Some((_, given))) => outside(flags, given),
+        (Command::Check(args), Some((_, given))) => outside(&args.flags, given),
         _ => Outside::default(),
     };
     Ok((cli, outside))

@@ -9,10 +9,11 @@ use crate::http::Status;
 use crate::http::journal::{Offer, Transition, Vote};
 
 use super::args::ExplainArgs;
-use super::status::{clean, wrap};
+use super::text::{WIDTH, clean, wrap};
 use super::{EXIT_FAILED, EXIT_UNAVAILABLE, complain, fetch, say};
 
-const WIDTH: usize = 80;
+/// More than a hive keeps: where to stop asking for more.
+const TRANSITIONS_MAX: usize = 1024;
 /// Changes of the leadership, as against `resigned`, `paused` and `resumed`.
 const LEADERSHIPS: [&str; 4] = ["failover", "switchover", "leads", "follows"];
 
@@ -39,7 +40,22 @@ pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
 
 async fn ask(addr: &str) -> Result<(Status, Vec<Transition>), String> {
     let status = get(addr, "/status").await?;
-    Ok((status, get(addr, "/transitions").await?))
+    Ok((status, journal(addr).await?))
+}
+
+/// All that the hive has kept: one answer holds a part of it.
+async fn journal(addr: &str) -> Result<Vec<Transition>, String> {
+    let mut all: Vec<Transition> = Vec::new();
+    while all.len() < TRANSITIONS_MAX {
+        let since = all.last().map_or(0, |last| last.seq);
+        let mut more: Vec<Transition> = get(addr, &format!("/transitions?since={since}")).await?;
+        more.retain(|it| it.seq > since);
+        if more.is_empty() {
+            break;
+        }
+        all.append(&mut more);
+    }
+    Ok(all)
 }
 
 async fn get<T: serde::de::DeserializeOwned>(addr: &str, path: &str) -> Result<T, String> {
@@ -102,9 +118,16 @@ fn present(status: &Status, transitions: &[Transition]) -> String {
     let Some(master) = status.master else {
         return format!("As {} sees it there is no master now.", status.node);
     };
+    let since = since(status.master, transitions);
+    let since = since.map_or(String::new(), |it| format!(" since {}", it.at));
+    format!("As {} sees it {master} is the master{since}, epoch {}.", status.node, status.epoch)
+}
+
+/// The change that made this the master, or the oldest known one that found it so.
+pub(super) fn since(master: Option<SocketAddr>, transitions: &[Transition]) -> Option<&Transition> {
     let mut since = None;
     for it in leaderships(transitions).rev() {
-        if it.to != Some(master) {
+        if it.to.is_none() || it.to != master {
             break;
         }
         since = Some(it);
@@ -112,8 +135,7 @@ fn present(status: &Status, transitions: &[Transition]) -> String {
             break;
         }
     }
-    let since = since.map_or(String::new(), |it| format!(" since {}", it.at));
-    format!("As {} sees it {master} is the master{since}, epoch {}.", status.node, status.epoch)
+    since
 }
 
 fn what(status: &Status, told: &Transition) -> String {
@@ -183,7 +205,7 @@ fn votes(votes: &[Vote]) -> Option<String> {
 }
 
 /// How long it took, and what of it was what.
-fn spans(told: &Transition) -> String {
+pub(super) fn spans(told: &Transition) -> String {
     let parts: Vec<String> = told
         .phases
         .iter()

@@ -4,12 +4,16 @@ pub mod args;
 mod ask;
 mod check;
 pub mod dev;
+mod examples;
 mod explain;
 mod fetch;
 mod guard;
 mod log;
+mod paper;
+mod progress;
 mod run;
 mod status;
+mod text;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -60,16 +64,18 @@ fn dispatch(cli: Cli, outside: &Outside, open: &[String]) -> ExitCode {
             }
             Err(code) => code,
         },
-        Command::Check(flags) => match settings(&flags, outside) {
-            Ok(checked) => block_on(check::run(checked)),
+        Command::Check(args) => match settings(&args.flags, outside) {
+            Ok(checked) => block_on(check::run(checked, args.json)),
             Err(code) => code,
         },
         Command::Status(args) => block_on(status::run(args)),
         Command::Explain(args) => block_on(explain::run(args)),
         Command::Switchover(args) => block_on(ask::switchover(args)),
-        Command::Pause(args) => block_on(ask::ask(args, "/pause")),
-        Command::Resume(args) => block_on(ask::ask(args, "/resume")),
+        Command::Pause(args) => block_on(ask::pause(args)),
+        Command::Resume(args) => block_on(ask::resume(args)),
         Command::Dev(args) => dev::run(&args),
+        Command::Completions(args) => paper::completions(&args),
+        Command::Man(args) => paper::man(&args),
     }
 }
 

@@ -85,6 +85,20 @@ enum Step {
     Undoing(Undoing, Time),
 }
 
+impl Change {
+    /// How far it is, for people.
+    pub fn step(&self) -> &'static str {
+        match self.step {
+            Step::Asking => "looking at its copy",
+            Step::Holding(_) => "clients are being held",
+            Step::Pausing => "writes are being paused",
+            Step::Nearing(..) | Step::Catching(..) => "waiting for its offset",
+            Step::Demoting => "the old master is being parked",
+            Step::Undoing(..) => "it is undone",
+        }
+    }
+}
+
 impl Core {
     /// Begins a planned change, to this hive or to the best one.
     ///

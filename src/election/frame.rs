@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::types::{
-    Copy, Epoch, HiveRole, Incarnation, Leadership, Master, NodeId, RedisAddr, Root, Wall,
+    Copy, Epoch, HiveRole, Incarnation, Leadership, Master, NodeId, RedisAddr, Root, Version, Wall,
 };
 
 /// One frame: who says it, the how-manieth frame of that hive it is, and what it says.
@@ -95,6 +95,10 @@ pub struct State {
     /// How many hives could follow this one: those it reaches, directly or through one other (4.11).
     /// Since protocol 1.1; 0 from an older hive.
     pub reach: u16,
+    /// Its clock when it said this; for people. Since protocol 1.2; 0 from an older hive.
+    pub clock: Wall,
+    /// The version of its program; for people. Since protocol 1.2; 0.0.0 from an older hive.
+    pub version: Version,
 }
 
 /// The leadership a hive follows.

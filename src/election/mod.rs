@@ -257,6 +257,15 @@ pub struct PeerView {
     pub redis: Option<RedisAddr>,
     /// Its Redis answers.
     pub redis_answers: bool,
+    /// It takes part without a Redis.
+    pub witness: bool,
+    /// It was told to stop.
+    pub stopping: bool,
+    /// The version of its program; `None` from a hive that does not say it.
+    pub version: Option<Version>,
+    /// How far its clock is ahead of the own one, in milliseconds, the way of its frame included;
+    /// `None` from a hive that does not say it.
+    pub clock_ahead_ms: Option<i64>,
 }
 
 impl Core {
@@ -361,6 +370,10 @@ impl Core {
                 reachable: self.peers.reaches(node, now),
                 redis: state.redis.filter(|_| !state.witness),
                 redis_answers: state.redis_answers,
+                witness: state.witness,
+                stopping: state.stopping,
+                version: (state.version != Version::default()).then_some(state.version),
+                clock_ahead_ms: self.clock.ahead(state.clock, now.since(peer.received)),
             })
         };
         View {
@@ -462,7 +475,7 @@ impl Core {
     /// The planned change under way, or why a stopping hive stays.
     fn change_text(&self) -> String {
         match self.change() {
-            Some(change) => alloc::format!("the master moves to {}", change.to),
+            Some(change) => alloc::format!("the master moves to {}: {}", change.to, change.step()),
             None if self.stopping && !self.exited => self.stop.why.clone(),
             None => self.regent_text(),
         }

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::frame::{FactSheet, Following, Frame, LeaderNews, Message, Promise, Resignation, State};
 use super::io::Action;
-use super::types::{HiveRole, Leadership, NodeId, Time};
+use super::types::{HiveRole, Leadership, NodeId, Time, Wall};
 use super::{Core, Role};
 
 /// At most so many items of one kind are passed on.
@@ -75,6 +75,8 @@ impl Core {
             usable: self.usable(),
             pause: self.pause,
             reach: u16::try_from(self.own_reach()).unwrap_or(u16::MAX),
+            clock: self.clock.wall,
+            version: self.set.version,
         }
     }
 
@@ -184,7 +186,7 @@ pub(super) fn age_ms(now: Time, at: Time) -> u32 {
 /// A state without what changes all the time: only a change of the rest is news.
 fn steady(state: &State) -> State {
     let mut steady = state.clone();
-    steady.start_age_ms = 0;
+    (steady.start_age_ms, steady.clock) = (0, Wall(0));
     steady.asks &= steady.role != HiveRole::Leader;
     steady.hears.iter_mut().for_each(|heard| heard.number = 0);
     steady.leaders.iter_mut().for_each(|news| news.age_ms = 0);

@@ -67,6 +67,15 @@ impl Clock {
         self.raw - self.skipped
     }
 
+    /// How far another's clock is ahead of this one, in milliseconds; it said `clock` so long `ago`.
+    /// `None`: it does not say it.
+    pub fn ahead(&self, clock: Wall, ago: Duration) -> Option<i64> {
+        let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+        let here = i64::try_from(self.wall.0.saturating_sub(ago)).ok()?;
+        let there = i64::try_from(clock.0).ok().filter(|there| *there > 0)?;
+        Some(there.saturating_sub(here))
+    }
+
     /// A moment of time awake on the driver's clock, or an earlier one where that is not known any more.
     pub fn raw(&self, awake: Time) -> Time {
         let later = self.gaps.iter().position(|(at, _)| *at > awake);

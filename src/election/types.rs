@@ -386,6 +386,8 @@ pub struct Settings {
     pub me: NodeId,
     /// This run of it.
     pub incarnation: Incarnation,
+    /// The version of this program.
+    pub version: Version,
     /// Where others reach the local Redis.
     pub redis: RedisAddr,
     /// `--priority`: lower wins between equal copies.

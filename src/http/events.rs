@@ -4,12 +4,14 @@
 //! completed later is sent again with the same `seq`. `Last-Event-ID` (or `?last=`) goes on after that
 //! event; of another run of the hive, or too old, it means from the beginning of what is kept.
 //!
+//! `?brief` leaves out offers and votes, and sends the status too: `event: status` at the start, every
+//! second, and soon after a transition. The page at `/` lives on that.
+//!
 //! No listener has a queue: it holds a place in the journal and gets what is newer when its connection
-//! takes it. Who falls behind what is kept is closed. So is every stream after a while, between two
-//! events: who listens comes back by itself and misses nothing.
+//! takes it, encoded once for all. Who falls behind what is kept is closed. So is every stream after a
+//! while, between two events: who listens comes back by itself and misses nothing.
 
 use std::convert::Infallible;
-use std::fmt::Write;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,12 +21,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Either;
 use hyper::body::{Body, Frame};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
-use super::journal::{Journal, Transition};
+use super::journal::Journal;
+use super::press::{Detail, Press};
+use super::serve::Visit;
+use super::status::Status;
 use super::{Answer, text};
 
 /// Listeners at one time; together with others they must leave room for probes.
@@ -33,21 +40,28 @@ const LISTENERS_MAX: usize = 128;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// A stream ends after so long, before its connection is cut.
 const STREAM_MAX: Duration = Duration::from_secs(55);
+/// What is left then to say that it ends.
+const CUT_MARGIN: Duration = Duration::from_secs(3);
 /// A listener comes back after so many milliseconds.
 const RETRY_MS: u32 = 1000;
-/// Events in one piece.
-const AT_ONCE: usize = 16;
+/// How often who asked for it is told the status.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// After a transition the status is told this soon: what it brings with it has happened by then.
+const STATUS_AFTER: Duration = Duration::from_millis(250);
 
 /// The journal, and who listens to it.
 #[derive(Clone)]
 pub(super) struct Events {
-    pub journal: Journal,
+    journal: Journal,
+    press: Press,
     seats: Arc<Semaphore>,
 }
 
 impl Events {
-    pub fn new(journal: Journal) -> Events {
-        Events { journal, seats: Arc::new(Semaphore::new(LISTENERS_MAX)) }
+    /// Of this journal, and with this status between its events.
+    pub fn new(journal: Journal, status: watch::Receiver<Arc<Status>>) -> Events {
+        let press = Press::new(journal.run().to_owned(), status);
+        Events { journal, press, seats: Arc::new(Semaphore::new(LISTENERS_MAX)) }
     }
 
     /// How many listen now.
@@ -56,17 +70,22 @@ impl Events {
     }
 
     /// The stream after the event named by the header or the query.
-    pub fn answer(&self, headers: &HeaderMap, query: Option<&str>) -> Answer {
+    pub fn answer(&self, visit: &Visit, headers: &HeaderMap, query: Option<&str>) -> Answer {
         let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "too many listen already\n");
         };
         let header = headers.get("last-event-id").and_then(|id| id.to_str().ok());
         let named = header.or_else(|| super::parameter(query, "last"));
+        let mut words = query.unwrap_or_default().split('&');
+        let brief = words.any(|word| word.split('=').next() == Some("brief"));
         let listener = Listener {
             seen: self.place(named),
             changes: self.journal.changes(),
             journal: self.journal.clone(),
-            until: Instant::now() + STREAM_MAX,
+            press: self.press.clone(),
+            detail: if brief { Detail::Brief } else { Detail::Whole },
+            status_at: brief.then(Instant::now),
+            until: until(Instant::now(), visit.cut_at),
             greeted: false,
             _seat: seat,
         };
@@ -75,6 +94,8 @@ impl Events {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // The next stream gets a connection that lasts as long as it does.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
         answer
     }
 
@@ -91,11 +112,21 @@ impl Events {
     }
 }
 
+/// When a stream that begins now ends: before its connection is cut, which may have served others.
+fn until(now: Instant, cut_at: Option<Instant>) -> Instant {
+    let end = now + STREAM_MAX;
+    cut_at.and_then(|at| at.checked_sub(CUT_MARGIN)).map_or(end, |at| at.min(end))
+}
+
 struct Listener {
     journal: Journal,
+    press: Press,
     changes: watch::Receiver<u64>,
     /// The newest change it was sent.
     seen: u64,
+    detail: Detail,
+    /// When it is told the status again; `None`: never.
+    status_at: Option<Instant>,
     until: Instant,
     greeted: bool,
     _seat: OwnedSemaphorePermit,
@@ -111,36 +142,29 @@ impl Listener {
         }
         let quiet_at = Instant::now() + KEEP_ALIVE;
         loop {
-            if Instant::now() >= self.until {
+            let now = Instant::now();
+            if now >= self.until {
                 return None;
             }
+            if self.status_at.is_some_and(|at| at <= now) {
+                self.status_at = Some(now + STATUS_EVERY);
+                return Some((self.press.status(now), self));
+            }
+            if now >= quiet_at {
+                return Some((Bytes::from_static(b": still here\n\n"), self));
+            }
             self.changes.mark_unchanged();
-            let news = self.journal.news(self.seen, AT_ONCE)?;
-            if let Some((newest, _)) = news.last() {
-                self.seen = *newest;
-                return Some((self.write(&news).into(), self));
+            if let Some((change, transition)) = self.journal.next(self.seen).ok()? {
+                self.seen = change;
+                self.status_at = self.status_at.map(|at| at.min(now + STATUS_AFTER));
+                return Some((self.press.event(change, &transition, self.detail), self));
             }
-            let until = quiet_at.min(self.until);
-            match timeout(until.saturating_duration_since(Instant::now()), self.changes.changed())
-                .await
-            {
-                Ok(Ok(())) => {}
-                // The hive ends.
-                Ok(Err(_)) => return None,
-                Err(_) => return Some((Bytes::from_static(b": still here\n\n"), self)),
+            let wake = self.status_at.map_or(quiet_at, |at| at.min(quiet_at)).min(self.until);
+            // The hive ends: the journal is written no more.
+            if let Ok(Err(_)) = timeout_at(wake, self.changes.changed()).await {
+                return None;
             }
         }
-    }
-
-    fn write(&self, news: &[(u64, Arc<Transition>)]) -> String {
-        let mut text = String::new();
-        for (change, transition) in news {
-            // Numbers and strings: neither fails. JSON on one line has no line end in it.
-            let data = serde_json::to_string(&**transition).unwrap_or_default();
-            let run = self.journal.run();
-            let _ = write!(text, "id: {run}-{change}\nevent: transition\ndata: {data}\n\n");
-        }
-        text
     }
 }
 
@@ -175,5 +199,19 @@ impl Body for Stream {
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_ends_before_its_connection() {
+        let now = Instant::now();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(until(now, None), after(55));
+        assert_eq!(until(now, Some(after(85))), after(55), "a new connection");
+        assert_eq!(until(now, Some(after(26))), after(23), "one that polled for a minute");
     }
 }

@@ -101,15 +101,39 @@ pub struct Vote {
 }
 
 impl Transition {
-    /// Without what only `/transitions` and `/events` tell.
-    fn short(&self) -> Transition {
-        Transition { offers: Vec::new(), votes: Vec::new(), ..self.clone() }
+    /// Without what only `/transitions` and whole `/events` tell.
+    pub(super) fn brief(&self) -> Transition {
+        // Field by field: offers and votes are the bulk of it, and are not copied to be dropped.
+        let Transition { seq, epoch, from, to, took_ms, leader, held_us, bytes_given_up, .. } =
+            *self;
+        Transition {
+            seq,
+            epoch,
+            from,
+            to,
+            took_ms,
+            leader,
+            held_us,
+            bytes_given_up,
+            at: self.at.clone(),
+            kind: self.kind.clone(),
+            reason: self.reason.clone(),
+            cause: self.cause.clone(),
+            why: self.why.clone(),
+            phases: self.phases.clone(),
+            offers: Vec::new(),
+            votes: Vec::new(),
+        }
     }
 }
 
 /// The journal of one run of a hive. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Journal(Arc<Inner>);
+
+/// Changes are missing that a reader has not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Behind;
 
 #[derive(Debug)]
 struct Inner {
@@ -178,21 +202,21 @@ impl Journal {
     pub fn last(&self, count: usize) -> Vec<Transition> {
         let book = self.book();
         let skipped = book.pages.len().saturating_sub(count);
-        book.pages.iter().skip(skipped).map(|(_, page)| page.short()).collect()
+        book.pages.iter().skip(skipped).map(|(_, page)| page.brief()).collect()
     }
 
-    /// Entries that changed after this change, oldest change first, at most so many, each with its
-    /// change. `None`: some that changed after it are no longer kept.
-    pub(super) fn news(&self, after: u64, count: usize) -> Option<Vec<(u64, Arc<Transition>)>> {
+    /// The oldest change after this one, if there is any, and what has become of the entry.
+    ///
+    /// # Errors
+    ///
+    /// [`Behind`], where some that came after it are no longer kept.
+    pub(super) fn next(&self, after: u64) -> Result<Option<(u64, Arc<Transition>)>, Behind> {
         let book = self.book();
         if after < book.forgotten {
-            return None;
+            return Err(Behind);
         }
-        let mut news: Vec<_> =
-            book.pages.iter().filter(|(change, _)| *change > after).cloned().collect();
-        news.sort_by_key(|(change, _)| *change);
-        news.truncate(count);
-        Some(news)
+        let newer = book.pages.iter().filter(|(change, _)| *change > after);
+        Ok(newer.min_by_key(|(change, _)| *change).cloned())
     }
 
     /// The change before the oldest that is kept.
@@ -235,16 +259,25 @@ mod tests {
         assert_eq!(journal.last(32).first().map(|page| page.seq), Some(269));
     }
 
+    /// The entries that changed after this change, by `seq`.
+    fn news(journal: &Journal, mut after: u64) -> Result<Vec<u64>, Behind> {
+        let mut news = Vec::new();
+        while let Some((change, page)) = journal.next(after)? {
+            after = change;
+            news.push(page.seq);
+        }
+        Ok(news)
+    }
+
     #[test]
     fn an_amended_entry_is_news_again_and_keeps_its_place() {
         let journal = Journal::new("run".to_owned());
         let first = journal.push(entry(1));
         journal.push(entry(2));
-        let seen = journal.news(0, 9).expect("all is kept").last().map(|(change, _)| *change);
-        assert_eq!(seen, Some(2));
+        assert_eq!(news(&journal, 0), Ok(vec![1, 2]));
         journal.amend(first, |page| page.bytes_given_up = Some(7));
-        let news = journal.news(2, 9).expect("all is kept");
-        assert_eq!(news.iter().map(|(_, page)| page.seq).collect::<Vec<_>>(), [1]);
+        assert_eq!(news(&journal, 2), Ok(vec![1]));
+        assert_eq!(news(&journal, 0), Ok(vec![2, 1]));
         assert_eq!(journal.last(9)[0].bytes_given_up, Some(7));
         journal.amend(99, |_| unreachable!("there is none"));
     }
@@ -253,9 +286,40 @@ mod tests {
     fn who_is_too_far_behind_learns_that() {
         let journal = Journal::new("run".to_owned());
         (0..KEPT as u64).for_each(|epoch| _ = journal.push(entry(epoch)));
-        assert_eq!(journal.news(0, 5).map(|news| news.len()), Some(5));
+        assert_eq!(news(&journal, 0).map(|news| news.len()), Ok(KEPT));
         journal.push(entry(999));
-        assert!(journal.news(0, 5).is_none());
-        assert_eq!(journal.news(journal.forgotten(), 999).map(|news| news.len()), Some(KEPT));
+        assert_eq!(news(&journal, 0), Err(Behind));
+        assert_eq!(news(&journal, journal.forgotten()).map(|news| news.len()), Ok(KEPT));
+    }
+
+    #[test]
+    fn a_brief_entry_lacks_offers_and_votes_alone() {
+        let offer = Offer {
+            node: IpAddr::from([10, 0, 0, 1]),
+            state: None,
+            offset: 1,
+            keys: 1,
+            priority: 100,
+        };
+        let phase = Phase { name: "ask".to_owned(), us: 1 };
+        let plain = Transition {
+            seq: 1,
+            at: "now".to_owned(),
+            epoch: 2,
+            from: "10.0.0.1:6379".parse().ok(),
+            to: "10.0.0.2:6379".parse().ok(),
+            kind: "failover".to_owned(),
+            reason: "so".to_owned(),
+            took_ms: Some(3),
+            leader: Some(IpAddr::from([10, 0, 0, 2])),
+            cause: "redis_lost".to_owned(),
+            why: "it is gone".to_owned(),
+            held_us: Some(4),
+            bytes_given_up: Some(5),
+            phases: vec![phase],
+            offers: Vec::new(),
+            votes: Vec::new(),
+        };
+        assert_eq!(Transition { offers: vec![offer], ..plain.clone() }.brief(), plain);
     }
 }

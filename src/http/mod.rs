@@ -1,4 +1,4 @@
-//! Probes, status, and what people ask for, over HTTP/1.1 (DESIGN 2.3).
+//! Probes, status, a page for people, and what they ask for, over HTTP/1.1 (DESIGN 2.3).
 //!
 //! The driver publishes a [`Status`] and [`Figures`], writes a [`Journal`], beats a [`Pulse`] and answers
 //! what is [`Asked`]; nothing here reaches into another room.
@@ -9,6 +9,8 @@ pub mod figures;
 pub mod journal;
 mod listen;
 mod metrics;
+mod page;
+mod press;
 pub mod ready;
 mod serve;
 pub mod status;
@@ -32,7 +34,6 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::secrets::Keyring;
 use asks::Door;
 use events::Events;
-use journal::Transition;
 use metrics::Moment;
 use serve::Visit;
 
@@ -47,7 +48,11 @@ const PULSE_MAX: Duration = Duration::from_secs(5);
 
 type Answer = Response<Either<Full<Bytes>, events::Stream>>;
 
-/// Pages that can only be read.
+/// So many bytes are in one answer of `/transitions`, but for the end of its last entry: the journal of
+/// a large hive has megabytes, and whoever reads them must hold up nothing.
+const TRANSITIONS_BYTES: usize = 64 * 1024;
+
+/// What can only be read, besides the files of [`page`].
 const PAGES: [&str; 7] =
     ["/livez", "/readyz", "/readyz/read", "/status", "/metrics", "/transitions", "/events"];
 
@@ -140,7 +145,7 @@ pub fn start(
         Ok((TcpListener::from_std(listener)?, addr))
     });
     let (listener, addr) = opened.map_err(|source| HttpError { port, source })?;
-    let events = Events::new(sources.journal.clone());
+    let events = Events::new(sources.journal.clone(), sources.status.clone());
     let site = Site { sources, events, door: Door::new(asks, keyring) };
     let task = tokio::spawn(serve::accept(listener, site));
     Ok(Http { addr, _task: AbortOnDropHandle::new(task) })
@@ -163,17 +168,21 @@ impl Site {
             }
             return self.door.answer(visit, request).await;
         }
-        if !PAGES.contains(&path) {
+        let file = page::file(path);
+        if file.is_none() && !PAGES.contains(&path) {
             return text(StatusCode::NOT_FOUND, "there is no such page\n");
         }
         if method != Method::GET && method != Method::HEAD {
             return not_allowed("GET, HEAD");
         }
-        self.page(path, request.uri().query(), request.headers())
+        match file {
+            Some(file) => page::answer(file),
+            None => self.page(path, request.uri().query(), request.headers(), visit),
+        }
     }
 
     /// One of [`PAGES`].
-    fn page(&self, path: &str, query: Option<&str>, headers: &HeaderMap) -> Answer {
+    fn page(&self, path: &str, query: Option<&str>, headers: &HeaderMap, visit: &Visit) -> Answer {
         let status = Arc::clone(&self.sources.status.borrow());
         match path {
             "/livez" => probe(self.alive()),
@@ -188,25 +197,30 @@ impl Site {
                 metrics::page(Moment { status, figures, listeners }, headers)
             }
             "/transitions" => self.transitions(query),
-            "/events" => self.events.answer(headers, query),
+            "/events" => self.events.answer(visit, headers, query),
             _ => json(StatusCode::OK, &*status),
         }
     }
 
-    /// All that are kept, or those with a number above `since`.
+    /// The oldest that are kept and have a number above `since`, as many as fit one answer.
     fn transitions(&self, query: Option<&str>) -> Answer {
-        match parameter(query, "since").map_or(Ok(0), str::parse) {
-            Ok(since) => {
-                let all = self.sources.journal.after(since);
-                let all: Vec<&Transition> = all.iter().map(Arc::as_ref).collect();
-                // Megabytes in a large hive: not spread out for people.
-                match serde_json::to_vec(&all) {
-                    Ok(body) => answer(StatusCode::OK, "application/json", body.into()),
-                    Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
-                }
+        let Ok(since) = parameter(query, "since").map_or(Ok(0), str::parse) else {
+            return text(StatusCode::BAD_REQUEST, "since must be the number of a transition\n");
+        };
+        let mut body = vec![b'['];
+        for transition in self.sources.journal.after(since) {
+            if body.len() >= TRANSITIONS_BYTES {
+                break;
             }
-            Err(_) => text(StatusCode::BAD_REQUEST, "since must be the number of a transition\n"),
+            if body.len() > 1 {
+                body.push(b',');
+            }
+            if let Err(error) = serde_json::to_writer(&mut body, &*transition) {
+                return text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n"));
+            }
         }
+        body.push(b']');
+        answer(StatusCode::OK, "application/json", body.into())
     }
 
     fn alive(&self) -> Result<(), String> {

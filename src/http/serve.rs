@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Answer, Site};
 
@@ -50,6 +50,8 @@ pub(super) struct Visit {
     pub local: Option<SocketAddr>,
     /// Where it comes from.
     pub remote: Option<IpAddr>,
+    /// When it is closed, whatever is under way.
+    pub cut_at: Option<Instant>,
     waiting: Arc<AtomicBool>,
 }
 
@@ -91,7 +93,8 @@ pub(super) async fn accept(listener: TcpListener, site: Site) {
             make_room(&mut by_age);
         }
         let local = stream.local_addr().ok();
-        let visit = Visit { local, remote: Some(remote.ip()), ..Visit::default() };
+        let cut_at = Some(Instant::now() + CONNECTION_MAX + LAST_ANSWER_MAX);
+        let visit = Visit { local, remote: Some(remote.ip()), cut_at, ..Visit::default() };
         let connection = connections.spawn(serve(stream, visit.clone(), site.clone()));
         by_age.push_back((visit, connection));
     }

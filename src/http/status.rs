@@ -14,6 +14,9 @@ pub const PAUSED: &str = "paused: no fail-over until `redis-hive resume`";
 pub struct Status {
     /// The program's version.
     pub version: String,
+    /// The hive's clock when this was told, as [`timestamp`] writes it.
+    #[serde(default)]
+    pub at: String,
     /// The IP it advertises.
     pub node: IpAddr,
     /// The hive's name.
@@ -30,6 +33,9 @@ pub struct Status {
     pub leader: Option<IpAddr>,
     /// The Redis that takes the writes.
     pub master: Option<SocketAddr>,
+    /// `--priority`; 0: a standby.
+    #[serde(default = "usual_priority")]
+    pub priority: u32,
     /// Whether fail-over is paused.
     pub paused: bool,
     /// The planned change under way, or why a stopping hive stays; empty otherwise.
@@ -62,6 +68,10 @@ pub struct Status {
 /// What hives had before they said it.
 fn no_quorum() -> u32 {
     1
+}
+
+fn usual_priority() -> u32 {
+    100
 }
 
 /// What a hive is.
@@ -108,15 +118,21 @@ pub enum RouteKind {
     Refuse,
 }
 
-/// The local Redis.
+/// The Redis beside a hive.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedisStatus {
+    /// Where other hives find it; `None` for a witness.
+    #[serde(default)]
+    pub addr: Option<SocketAddr>,
     /// It answers.
     pub up: bool,
     /// `master` or `replica`; `None` while unknown.
     pub role: Option<String>,
     /// The state of its copy: `blank`, `coming` or `complete`.
     pub state: Option<String>,
+    /// Its version.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Its run.
     pub run_id: Option<String>,
     /// Its stream.
@@ -131,6 +147,22 @@ pub struct RedisStatus {
     pub complete: bool,
     /// Whole, and not behind what the leader stated after the link came up.
     pub current: bool,
+    /// Its memory; `None` while unknown, and of the Redis of another hive.
+    #[serde(default)]
+    pub memory: Option<MemoryStatus>,
+}
+
+/// The memory of a Redis, in bytes; 0 where it does not state it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStatus {
+    /// `used_memory`
+    pub used: u64,
+    /// `used_memory_rss`
+    pub resident: u64,
+    /// `maxmemory`; 0: no limit.
+    pub max: u64,
+    /// `total_system_memory`: of the machine, whatever limit the container has.
+    pub system: u64,
 }
 
 /// Another hive.
@@ -146,6 +178,21 @@ pub struct PeerStatus {
     pub last_heard_ms: Option<u64>,
     /// The offset of its copy, bytes.
     pub offset: Option<u64>,
+    /// The version of its program; `None` if it did not say it.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// How far its clock is ahead of this hive's, in milliseconds; `None` if it did not say it.
+    #[serde(default)]
+    pub clock_ahead_ms: Option<i64>,
+    /// It is heard, and hears this hive.
+    #[serde(default)]
+    pub reachable: bool,
+    /// `--priority`; 0: a standby.
+    #[serde(default = "usual_priority")]
+    pub priority: u32,
+    /// Its Redis, as it told of it last; `None` for a witness, and before it told anything.
+    #[serde(default)]
+    pub redis: Option<RedisStatus>,
 }
 
 /// The proxy of this hive.
@@ -157,6 +204,12 @@ pub struct ProxyStatus {
     pub held: u64,
     /// Sessions moved to a new master since the start.
     pub migrated: u64,
+    /// Bytes from clients of both endpoints to Redis, since the start.
+    #[serde(default)]
+    pub bytes_up: u64,
+    /// Bytes from Redis to clients of both endpoints, since the start.
+    #[serde(default)]
+    pub bytes_down: u64,
     /// The read endpoint; `None` without one.
     #[serde(default)]
     pub read: Option<ReadStatus>,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::descriptors;
 use crate::config::{self, Config};
 use crate::discovery::{self, DiscoverySettings, Search};
-use crate::election::{Incarnation, NodeId, RedisAddr, Settings};
+use crate::election::{Incarnation, NodeId, RedisAddr, Settings, Version};
 use crate::peer::PeerSettings;
 use crate::proxy::{self, Proxy, ProxyError, ProxySettings};
 use crate::redis::{Access, AccessSettings, Password, RedisSettings, Rescue, TlsFiles};
@@ -183,6 +183,7 @@ pub(super) fn core_settings(config: &Config, me: NodeId, incarnation: Incarnatio
     Settings {
         me,
         incarnation,
+        version: own_version(),
         // Others reach the local Redis at this hive's own address.
         redis: RedisAddr::new(me.ip, config.redis.port()),
         priority: config.priority,
@@ -201,6 +202,16 @@ pub(super) fn core_settings(config: &Config, me: NodeId, incarnation: Incarnatio
         rescue: config.rescue.is_some() && !config.witness,
         seed: random(),
         ablation: Default::default(),
+    }
+}
+
+/// The version of this program; what follows a dash in it is left out.
+pub(super) fn own_version() -> Version {
+    let number = |text: &str| text.parse().unwrap_or_default();
+    Version {
+        major: number(env!("CARGO_PKG_VERSION_MAJOR")),
+        minor: number(env!("CARGO_PKG_VERSION_MINOR")),
+        patch: number(env!("CARGO_PKG_VERSION_PATCH")),
     }
 }
 

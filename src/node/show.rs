@@ -1,40 +1,38 @@
 //! What `/status` shows: put together from the core and the rooms.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::journal::story::word;
 use super::journal::{Journal, socket};
+use super::problems::problems;
 use crate::config::Config;
 use crate::discovery::{Outcome, ServiceState};
 use crate::election::{
-    CopyState, HiveRole, Incarnation, NodeId, PeerView, RedisRole, Route, RunId, View,
+    Copy, CopyState, HiveRole, Incarnation, NodeId, PeerView, RedisRole, Route, RunId, View,
 };
 use crate::http::status::{
-    DnsStatus, PAUSED, PeerStatus, ProxyStatus, ReadStatus, Readiness, RedisStatus, Role,
-    RouteKind, Status,
+    DnsStatus, MemoryStatus, PeerStatus, ProxyStatus, ReadStatus, Readiness, RedisStatus, Role,
+    RouteKind, Status, timestamp,
 };
 use crate::proxy::Counters;
-use crate::redis::{BootFence, Facts};
-
-/// A peer silent for longer than this is a problem worth a line.
-const QUIET_MS: u64 = 5_000;
+use crate::redis::{Facts, Memory};
 
 /// So many transitions are in a status, which stays small.
 const TRANSITIONS: usize = 32;
-/// What it means that there is no secret.
-pub(super) const OPEN: &str = "no secret (--secret-file): whoever reaches the peer port can read the state and make itself \
-     the leader";
 
 /// What stays the same, and since when there is no route.
 pub(super) struct Shown {
-    me: NodeId,
+    pub(super) me: NodeId,
     incarnation: Incarnation,
     name: String,
     service: bool,
-    quorum: u32,
+    pub(super) quorum: u32,
+    priority: u32,
+    /// Where others find the local Redis; `None` for a witness.
+    redis: Option<SocketAddr>,
     /// Others reach the peer port, and need no secret.
-    open: bool,
+    pub(super) open: bool,
     routeless_since: Option<Instant>,
     routed_once: bool,
 }
@@ -65,6 +63,8 @@ impl Shown {
             name,
             service,
             quorum: config.quorum,
+            priority: config.priority,
+            redis: (!config.witness).then(|| SocketAddr::new(me.ip, config.redis.port())),
             open: config.is_open(),
             routeless_since,
             routed_once: false,
@@ -84,6 +84,7 @@ impl Shown {
     pub fn first(&self) -> Status {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            at: now(),
             node: self.me.ip,
             name: self.name.clone(),
             incarnation: format!("{:016x}", self.incarnation.0),
@@ -92,12 +93,13 @@ impl Shown {
             election_timestamp: 0,
             leader: None,
             master: None,
+            priority: self.priority,
             paused: false,
             change: String::new(),
             quorum: self.quorum,
             lease_ms: None,
             route: RouteKind::Hold,
-            redis: RedisStatus::default(),
+            redis: RedisStatus { addr: self.redis, ..RedisStatus::default() },
             peers: Vec::new(),
             proxy: ProxyStatus::default(),
             dns: None,
@@ -111,7 +113,8 @@ impl Shown {
     pub fn status(&self, from: Sources<'_>) -> Status {
         let view = &from.view;
         let leadership = view.leadership;
-        let redis = redis_status(view);
+        let memory = memory(from.facts);
+        let redis = RedisStatus { addr: self.redis, memory, ..own_redis(view) };
         let run = view.copy.map(|copy| copy.passport.run_id);
         let routeless_ms = match self.routeless_since {
             None => Some(0),
@@ -137,9 +140,9 @@ impl Shown {
                 Route::Forward { .. } | Route::Held { .. } => RouteKind::Forward,
                 Route::Refuse { .. } => RouteKind::Refuse,
             },
-            problems: problems(&from, self, &redis, dns.as_ref()),
+            problems: problems(&from, self, dns.as_ref()),
             redis,
-            peers: view.peers.iter().map(peer_status).collect(),
+            peers: view.peers.iter().map(|peer| peer_status(view, peer)).collect(),
             proxy: proxy_status(&from.proxy, from.reads),
             dns,
             transitions: from.journal.last(TRANSITIONS),
@@ -151,6 +154,11 @@ impl Shown {
             ..self.first()
         }
     }
+}
+
+fn now() -> String {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    timestamp(wall.as_millis() as u64)
 }
 
 fn role(role: HiveRole) -> Role {
@@ -165,7 +173,10 @@ fn role(role: HiveRole) -> Role {
 /// Clients of the read endpoint are no clients of the write endpoint, wherever they are served.
 fn proxy_status(write: &Counters, reads: Option<(Counters, bool)>) -> ProxyStatus {
     let visitors = write.visitors;
+    let both = |of: fn(&Counters) -> u64| of(write) + reads.as_ref().map_or(0, |it| of(&it.0));
     ProxyStatus {
+        bytes_up: both(|counters| counters.bytes_up),
+        bytes_down: both(|counters| counters.bytes_down),
         clients: write.clients.saturating_sub(visitors),
         held: write.held,
         migrated: write.moved_total,
@@ -173,15 +184,22 @@ fn proxy_status(write: &Counters, reads: Option<(Counters, bool)>) -> ProxyStatu
     }
 }
 
-fn redis_status(view: &View) -> RedisStatus {
-    let Some(copy) = view.copy else { return RedisStatus::default() };
+fn own_redis(view: &View) -> RedisStatus {
+    view.copy
+        .map_or_else(RedisStatus::default, |copy| redis_status(view, &copy, view.redis_answers))
+}
+
+/// A Redis as its hive tells of it.
+fn redis_status(view: &View, copy: &Copy, up: bool) -> RedisStatus {
     let passport = copy.passport;
     let master = passport.role == RedisRole::Master;
     let lag = view.master_offset.map(|offset| offset.saturating_sub(passport.offset));
     RedisStatus {
-        up: view.redis_answers,
+        addr: None,
+        up,
         role: Some(if master { "master" } else { "replica" }.to_owned()),
         state: Some(word(copy.state).to_owned()),
+        version: Some(passport.version.to_string()),
         run_id: Some(passport.run_id.to_string()),
         replid: Some(passport.replid.to_string()),
         offset: passport.offset,
@@ -189,16 +207,35 @@ fn redis_status(view: &View) -> RedisStatus {
         lag_bytes: if master { Some(0) } else { lag },
         complete: copy.state == CopyState::Complete,
         current: copy.current,
+        memory: None,
     }
 }
 
-fn peer_status(peer: &PeerView) -> PeerStatus {
+fn memory(facts: &Facts) -> Option<MemoryStatus> {
+    facts.run_id?;
+    let Memory { used, resident, max, system } = facts.memory;
+    Some(MemoryStatus { used, resident, max, system })
+}
+
+fn peer_status(view: &View, peer: &PeerView) -> PeerStatus {
     PeerStatus {
         addr: SocketAddr::new(peer.node.ip, peer.node.port),
-        role: Some(role(peer.role)),
+        role: Some(match peer.role {
+            _ if peer.stopping => Role::Draining,
+            _ if peer.witness => Role::Witness,
+            other => role(other),
+        }),
         epoch: Some(peer.epoch.0),
         last_heard_ms: Some(peer.silent_for.as_millis() as u64),
         offset: peer.copy.map(|copy| copy.offset),
+        version: peer.version.map(|version| version.to_string()),
+        clock_ahead_ms: peer.clock_ahead_ms,
+        reachable: peer.reachable,
+        priority: peer.priority,
+        redis: peer.copy.map(|copy| RedisStatus {
+            addr: peer.redis.map(socket),
+            ..redis_status(view, &copy, peer.redis_answers)
+        }),
     }
 }
 
@@ -215,68 +252,4 @@ fn dns_status(services: &[ServiceState]) -> DnsStatus {
         age_ms: age.unwrap_or_default(),
         addresses: services.iter().flat_map(|service| service.addresses.clone()).collect(),
     }
-}
-
-fn problems(
-    from: &Sources<'_>,
-    shown: &Shown,
-    redis: &RedisStatus,
-    dns: Option<&DnsStatus>,
-) -> Vec<String> {
-    let view = &from.view;
-    let mut problems = Vec::new();
-    if !view.waiting.is_empty() {
-        problems.push(view.waiting.clone());
-    }
-    if view.leadership.is_none() {
-        problems.push("no leader is known".to_owned());
-    }
-    if view.stopping && !view.change.is_empty() {
-        problems.push(format!("stopping, and still here: {}", view.change));
-    }
-    let quorum = shown.quorum;
-    if quorum > 1 && view.leadership.is_some() && view.lease.is_none() {
-        problems.push(format!("no lease: fewer hives than --quorum {quorum} follow"));
-    }
-    if view.paused {
-        problems.push(PAUSED.to_owned());
-    }
-    if !view.witness {
-        local_problems(from, redis, &mut problems);
-    }
-    problems.extend(from.access.iter().cloned());
-    for peer in view.peers.iter().filter(|peer| !peer.reachable) {
-        if peer.silent_for.as_millis() as u64 > QUIET_MS {
-            let seconds = peer.silent_for.as_secs();
-            problems.push(format!("{} has been silent for {seconds} s", peer.node));
-        }
-    }
-    if let Some(dns) = dns.filter(|dns| dns.outcome == "failed" || dns.outcome == "partly") {
-        problems.push(format!("DNS: the last answer was {}", dns.outcome));
-    }
-    problems.extend(from.secret.clone());
-    if shown.open {
-        problems.push(OPEN.to_owned());
-    }
-    problems
-}
-
-/// What is wrong with the local Redis.
-fn local_problems(from: &Sources<'_>, redis: &RedisStatus, problems: &mut Vec<String>) {
-    problems.extend(from.facts.problems.iter().cloned());
-    if !redis.up {
-        problems.push("the local Redis does not answer".to_owned());
-    } else if from.view.leadership.is_some() && !redis.current {
-        problems.push("the local copy is not current".to_owned());
-    }
-    if from.facts.boot_fence == BootFence::Missing {
-        problems.push(
-            "the local Redis has no boot fence (--replicaof 127.0.0.1 1): a quick restart of it \
-             as master could wipe its replicas"
-                .to_owned(),
-        );
-    }
-    let flags = &from.facts.missing_flags;
-    problems.extend(flags.iter().map(|flag| format!("the local Redis was started without {flag}")));
-    problems.extend(from.facts.warnings.iter().cloned());
 }

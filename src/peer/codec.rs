@@ -20,7 +20,7 @@ pub const MAGIC: u16 = 0x5248;
 /// The protocol's major version: hives of two majors do not talk.
 pub const MAJOR: u8 = 1;
 /// The protocol's minor version: a newer one may append fields and add kinds.
-pub const MINOR: u16 = 1;
+pub const MINOR: u16 = 2;
 /// Bytes of a frame's header.
 pub const HEADER_LEN: usize = 8;
 /// The longest body of a frame, in bytes.
@@ -226,14 +226,24 @@ pub fn decode_frame(bytes: &[u8]) -> Result<Frame, CodecError> {
 /// Any [`CodecError`]; the link must be closed.
 pub fn decode_body(kind: u8, body: &[u8], minor: u16) -> Result<Option<Frame>, CodecError> {
     let newer = minor > MINOR;
-    // Protocol 1.0 knew no `reach`, which is the last field of a state.
-    let completed = (kind == kind::STATE && minor == 0).then(|| [body, &[0; 2]].concat());
+    let unsaid = if kind == kind::STATE { unsaid_in_state(minor) } else { &[] };
+    let completed = (!unsaid.is_empty()).then(|| [body, unsaid].concat());
     let body = completed.as_deref().unwrap_or(body);
     match read_message(kind, body, newer) {
         Ok(frame) => Ok(Some(frame)),
         Err(CodecError::Kind(_)) if newer && kind >= kind::FIRST_ELECTION => Ok(None),
         Err(CodecError::UnknownTag { .. }) if newer => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// What an older hive leaves out at the end of a state: `reach` came with 1.1, `clock` and `version`
+/// with 1.2. All are 0 where they are not said.
+fn unsaid_in_state(minor: u16) -> &'static [u8] {
+    match minor {
+        0 => &[0; 2 + 8 + 6],
+        1 => &[0; 8 + 6],
+        _ => &[],
     }
 }
 

@@ -85,6 +85,8 @@ wire!(
         usable: Bounded<WireAddr, MAX_HIVES>,
         pause: Option<WirePause>,
         reach: u16,
+        clock: u64,
+        version: WireVersion,
     }
 );
 

@@ -58,6 +58,7 @@ impl Board {
         self.facts.send_if_modified(|facts| {
             facts.changes = info.changes;
             facts.syncs = info.syncs;
+            facts.memory = info.memory;
             facts.acknowledged.clear();
             facts.acknowledged.extend(ages);
             false

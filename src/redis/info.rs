@@ -34,16 +34,27 @@ pub struct Info {
     pub saves_ok: bool,
     /// `rdb_changes_since_last_save`
     pub changes: u64,
-    /// `used_memory`, bytes.
-    pub used_memory: u64,
-    /// `maxmemory`, bytes; 0: no limit.
-    pub maxmemory: u64,
+    /// Its memory.
+    pub memory: Memory,
     /// Its connections, where it states them.
     pub clients: Option<Clients>,
     /// The copies it gave and takes.
     pub syncs: Syncs,
     /// The replicas that announced a port, at most 64 of them.
     pub attached: Vec<Attached>,
+}
+
+/// The memory of a Redis, in bytes; 0 where it does not state it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// `used_memory`
+    pub used: u64,
+    /// `used_memory_rss`: what the system has given it.
+    pub resident: u64,
+    /// `maxmemory`; 0: no limit.
+    pub max: u64,
+    /// `total_system_memory`: of the machine, whatever limit the container has.
+    pub system: u64,
 }
 
 /// The connections of a Redis.
@@ -151,8 +162,7 @@ impl Info {
             uptime: Duration::from_secs(fields.number("uptime_in_seconds")?),
             saves_ok: ok("rdb_last_bgsave_status") && ok("aof_last_write_status"),
             changes: fields.told("rdb_changes_since_last_save")?,
-            used_memory: fields.told("used_memory")?,
-            maxmemory: fields.told("maxmemory")?,
+            memory: fields.memory()?,
             clients: fields.clients(),
             syncs: fields.syncs()?,
             attached: fields.attached(),

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::attend::Attended;
 use super::connection::Link;
-use super::info::Info;
+use super::info::{Info, Memory};
 use super::keeper::{ANSWER_TIMEOUT, Charge, Keeper};
 use super::resync::Failure;
 use super::settings::{get_text, set};
@@ -83,8 +83,8 @@ async fn mend(link: &Link, info: &Info, failure: &Failure) -> Mended {
     } else {
         causes.push(format!("its master's {BUFFER} replica or {BACKLOG} is too small"));
     }
-    if info.maxmemory > 0 && info.used_memory / 4 >= info.maxmemory / 5 {
-        let (used, max) = (info.used_memory, info.maxmemory);
+    let Memory { used, max, .. } = info.memory;
+    if max > 0 && used / 4 >= max / 5 {
         causes.push(format!("memory is short ({used} of {max} bytes are in use)"));
     }
     let who = match &failure.replica {

@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use access::{Access, AccessAges, AccessSettings, Password, TlsFiles, first_password};
 pub use connection::{Endpoint, dial};
-pub use info::{Attached, Clients, Info, InfoError, OLDEST, Syncs};
+pub use info::{Attached, Clients, Info, InfoError, Memory, OLDEST, Syncs};
 pub use settings::{BootFence, Crowd, Facts};
 pub use stream::{Both, Stream};
 pub use tls::{AccessError, Refusal, refusal};

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::access::Access;
 use super::connection::{Answer, Link, short};
-use super::info::{Clients, Info, Syncs};
+use super::info::{Clients, Info, Memory, Syncs};
 use crate::election::{RedisRole, RunId, Version};
 
 /// A Redis that runs no longer than this still shows how it was started.
@@ -63,6 +63,8 @@ pub struct Facts {
     pub changes: u64,
     /// The copies it gave and takes, at the newest `INFO`; a change wakes nobody either.
     pub syncs: Syncs,
+    /// Its memory at the newest `INFO`; likewise.
+    pub memory: Memory,
     /// Its replicas as they call themselves, at most 64, and how long ago each acknowledged the stream;
     /// likewise.
     pub acknowledged: Vec<(String, Duration)>,
@@ -111,6 +113,7 @@ pub(super) async fn first_contact(
         valkey: info.valkey,
         boot_fence: boot_fence(info),
         changes: info.changes,
+        memory: info.memory,
         ..Facts::default()
     };
     let seconds = info.uptime.as_secs();

@@ -147,7 +147,9 @@ async fn a_hive_is_paused_and_resumed_and_has_nobody_to_switch_to() {
     let alone = Alone::start(&[]).await;
     let ask = async |words: &[&str]| {
         let ran = super::hive(&[words, &["--http", &alone.http]].concat(), &[]).await;
-        assert_eq!(ran.out.lines().count() + ran.err.lines().count(), 1, "{}{}", ran.out, ran.err);
+        let told = format!("{}{}", ran.out, ran.err);
+        assert_eq!(told.lines().count(), 2, "{told}");
+        assert!(told.lines().last().is_some_and(|line| line.contains("next: ")), "{told}");
         ran.code
     };
     assert_eq!(ask(&["switchover"]).await, Some(1), "nobody is fit");

@@ -33,7 +33,9 @@ async fn a_witness_is_ready_with_a_route_alone_and_passes_clients_on() {
     assert!(told.contains("--redis is not used: a --witness has no Redis"), "{told}");
 
     let page = super::hive(&["status", "--http", &witness], &[]).await;
-    assert_eq!((page.code, page.err.as_str()), (Some(0), ""), "{}", page.out);
+    assert_eq!((page.code, page.err.as_str()), (Some(1), ""), "{}", page.out);
+    assert!(page.out.starts_with("! no replica is current"), "{}", page.out);
+    assert_eq!(page.out.matches('!').count(), 1, "nothing else is wrong: {}", page.out);
     assert!(page.out.contains("witness") && page.out.contains("none: a witness"), "{}", page.out);
     assert_eq!(get(&witness, "/readyz/read").await.0, 503, "it has nothing to read");
     let status: Status = serde_json::from_str(&get(&witness, "/status").await.1).expect("a status");

@@ -7,6 +7,8 @@ mod access;
 mod asks;
 mod bad_input;
 mod basics;
+#[path = "../support/browser.rs"]
+mod browser;
 #[path = "../support/certs.rs"]
 mod certs;
 mod clients;
@@ -26,6 +28,7 @@ mod logs;
 mod loss;
 #[path = "../support/mount.rs"]
 mod mount;
+mod page;
 mod pause;
 mod planned;
 mod quorum;

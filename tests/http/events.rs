@@ -71,6 +71,28 @@ async fn transitions_are_told_with_everything() {
     assert_eq!(site.code("/transitions?since=last").await, 400);
 }
 
+/// A journal of megabytes comes in pieces; who goes on where it was gets all of it.
+#[tokio::test]
+async fn a_large_journal_is_told_in_pieces() {
+    let site = Site::start();
+    let large = |epoch| Transition { why: "x".repeat(10_000), ..entry(epoch) };
+    (1..=256).for_each(|epoch| _ = site.journal.push(large(epoch)));
+    let (mut all, mut pieces) = (Vec::new(), 0);
+    loop {
+        let since = all.last().map_or(0, |last: &Transition| last.seq);
+        let (_, body) = site.get(&format!("/transitions?since={since}")).await;
+        assert!(body.len() < 64 * 1024 + 12_000, "{} bytes", body.len());
+        let mut piece: Vec<Transition> = serde_json::from_str(&body).expect("JSON");
+        if piece.is_empty() {
+            break;
+        }
+        all.append(&mut piece);
+        pieces += 1;
+    }
+    assert_eq!(all.iter().map(|it| it.seq).collect::<Vec<_>>(), (1..=256).collect::<Vec<_>>());
+    assert!(pieces > 20, "{pieces}");
+}
+
 #[tokio::test]
 async fn events_come_as_they_happen_and_when_they_are_completed() {
     let site = Site::start();
@@ -128,4 +150,68 @@ async fn only_so_many_listen() {
     };
     timeout(Duration::from_secs(5), free).await.expect("the seat is free");
     Listener::to(&site, "/events", "").await;
+}
+
+/// What the page lives on: the status at once, every second and after a transition, and transitions
+/// without their bulk.
+#[tokio::test]
+async fn a_brief_stream_tells_the_status_too() {
+    let site = Site::start();
+    site.journal.push(entry(1));
+    let mut listener = Listener::to(&site, "/events?brief", "").await;
+    assert_eq!(listener.until("event: ").await, "event: status");
+    let data = listener.line().await;
+    let data = data.strip_prefix("data: ").expect("data");
+    let told: Status = serde_json::from_str(data).expect("a status");
+    assert_eq!(told, Status { transitions: Vec::new(), ..status::follower() });
+    let (id, told) = listener.event().await;
+    assert_eq!((id.as_str(), told.epoch, told.offers.len()), ("00000000000000ab-1", 1, 0));
+    site.set(|status| status.epoch = 8);
+    let begun = std::time::Instant::now();
+    for _ in 0..3 {
+        listener.until("event: status").await;
+        assert!(listener.line().await.contains("\"epoch\":8"));
+    }
+    let took = begun.elapsed().as_millis();
+    assert!((1200..4000).contains(&took), "{took} ms for the next three");
+    site.journal.push(entry(2));
+    assert_eq!(listener.event().await.1.epoch, 2);
+    let brief = "/events?last=00000000000000ab-1&brief=1";
+    assert_eq!(Listener::to(&site, brief, "").await.event().await.1.epoch, 2);
+}
+
+/// Sixty megabytes happen while it does not read: none of it is kept for it.
+#[tokio::test]
+async fn nothing_is_kept_for_who_does_not_read() {
+    let site = Site::start();
+    let mut deaf = Listener::to(&site, "/events", "Connection: close\r\n").await;
+    for epoch in 0..2000 {
+        site.journal.push(Transition { why: "x".repeat(30_000), ..entry(epoch) });
+        tokio::task::yield_now().await;
+    }
+    let mut read = Vec::new();
+    let end = deaf.0.read_to_end(&mut read);
+    let _ = timeout(Duration::from_secs(15), end).await.expect("its stream is closed");
+    // What the kernel took for it, no more.
+    assert!((30_000..20_000_000).contains(&read.len()), "{} bytes", read.len());
+}
+
+/// `redis-hive explain` asks until it has all pieces: the oldest and the newest are both known to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_reads_all_of_a_large_journal() {
+    let site = Site::start();
+    let large = |epoch| Transition { why: "x".repeat(10_000), ..entry(epoch) };
+    (1..=256).for_each(|epoch| _ = site.journal.push(large(epoch)));
+    for (asked, told) in
+        [("1", "Epoch 1 began"), ("256", "Epoch 256 began"), ("999", "epochs 1 to 256")]
+    {
+        let addr = site.http.addr.to_string();
+        let said = tokio::task::block_in_place(|| {
+            let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_redis-hive"));
+            explain.args(["explain", asked, "--http", &addr]).output().expect("it runs")
+        });
+        let text = [said.stdout, said.stderr].concat();
+        let text = String::from_utf8_lossy(&text).replace('\n', " ");
+        assert!(text.contains(told), "{}", &text[..text.len().min(500)]);
+    }
 }

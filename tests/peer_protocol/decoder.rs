@@ -145,6 +145,8 @@ impl Reader<'_> {
             usable: self.list("usable", 256, Self::node)?,
             pause: self.option("pause", Self::pause)?,
             reach: self.u16("reach")?,
+            clock: self.wall("clock")?,
+            version: self.version("version")?,
         })
     }
 
@@ -184,11 +186,7 @@ impl Reader<'_> {
         let field = |field: &str| format!("{name}.{field}");
         Ok(Passport {
             run_id: self.id(&field("run_id"))?,
-            version: Version {
-                major: self.u16(&field("version.major"))?,
-                minor: self.u16(&field("version.minor"))?,
-                patch: self.u16(&field("version.patch"))?,
-            },
+            version: self.version(&field("version"))?,
             role: match self.u8(&field("role"))? {
                 1 => RedisRole::Master,
                 2 => RedisRole::Replica,
@@ -380,6 +378,11 @@ impl Reader<'_> {
 
     fn incarnation(&mut self, name: &str) -> Read<Incarnation> {
         self.u64(name).map(Incarnation)
+    }
+
+    fn version(&mut self, name: &str) -> Read<Version> {
+        let mut part = |part| self.u16(&format!("{name}.{part}"));
+        Ok(Version { major: part("major")?, minor: part("minor")?, patch: part("patch")? })
     }
 
     fn wall(&mut self, name: &str) -> Read<Wall> {

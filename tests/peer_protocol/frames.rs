@@ -205,6 +205,8 @@ fn starting() -> State {
         usable: vec![],
         pause: None,
         reach: 0,
+        clock: Wall(0),
+        version: Version::default(),
     }
 }
 
@@ -248,6 +250,8 @@ fn leader() -> State {
         usable: vec![node(2), node(3)],
         pause: Some(Pause { counter: 4, node: node(2), paused: false }),
         reach: 258,
+        clock: Wall(1_790_000_000_456),
+        version: Version { major: 1, minor: 20, patch: 300 },
         ..starting()
     }
 }
@@ -380,7 +384,14 @@ impl Random {
                 paused: it.bool(),
             }),
             reach: self.u64() as u16,
+            clock: Wall(self.u64()),
+            version: self.version(),
         }
+    }
+
+    fn version(&mut self) -> Version {
+        let mut part = || self.u64() as u16;
+        Version { major: part(), minor: part(), patch: part() }
     }
 
     fn reason(&mut self) -> DenialReason {
@@ -398,11 +409,7 @@ impl Random {
         Copy {
             passport: Passport {
                 run_id: self.id(),
-                version: Version {
-                    major: self.u64() as u16,
-                    minor: self.u64() as u16,
-                    patch: self.u64() as u16,
-                },
+                version: self.version(),
                 role: self.pick(&[RedisRole::Master, RedisRole::Replica]),
                 loading: self.bool(),
                 loaded_bytes: self.u64(),

@@ -44,7 +44,7 @@ fn meant(name: &str) -> Frame {
     let mut frame =
         found.unwrap_or_else(|| panic!("{name} was a frame of 1.0 and is none today")).1;
     if let Message::State(state) = &mut frame.message {
-        state.reach = 0;
+        (state.reach, state.clock, state.version) = (0, Wall(0), Version::default());
     }
     frame
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use redis_hive::election::{
-    Clocks, Core, Epoch, Incarnation, NodeId, RedisAddr, Route, Settings, Time, Wall,
+    Clocks, Core, Epoch, Incarnation, NodeId, RedisAddr, Route, Settings, Time, Version, Wall,
 };
 
 use crate::clients::FRESH;
@@ -195,6 +195,7 @@ impl World {
         Settings {
             me: self.node(host),
             incarnation: Incarnation(self.rng.next()),
+            version: Version::default(),
             redis: self.redis_addr(host),
             priority: self.hosts[host].priority,
             witness: self.hosts[host].witness,

@@ -1,11 +1,12 @@
 //! `redis-hive check`: looks at everything `run` would depend on, and says how to mend it.
 
+mod finding;
 mod redis;
 mod secret;
 mod tls;
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,74 +15,38 @@ use crate::config::{Checked, Config, advertised};
 use crate::discovery::{self, DiscoverySettings, Outcome, Search};
 use crate::http::status::{Status, timestamp};
 
-use super::{EXIT_FAILED, fetch, status::wrap};
+use super::text::colours;
+use super::{EXIT_FAILED, fetch};
+use finding::{Finding, Level};
 
-const WIDTH: usize = 80;
-/// Where the text of a finding begins.
-const INDENT: usize = 15;
 /// 2024-01-01: a clock before this was never set.
 const CLOCK_MIN_MS: u64 = 1_704_067_200_000;
 /// 2100-01-01.
 const CLOCK_MAX_MS: u64 = 4_102_444_800_000;
 
-/// How a finding is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
-    /// As it should be.
-    Good,
-    /// Works, and may hurt later.
-    Odd,
-    /// Does not work.
-    Bad,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug)]
-pub(super) struct Finding {
-    /// How it is meant.
-    pub level: Level,
-    /// What was looked at, one word.
-    pub subject: &'static str,
-    /// What was seen.
-    pub seen: String,
-    /// Why it matters; empty where nothing is wrong.
-    pub why: String,
-    /// How to mend it; empty where nothing is wrong.
-    pub mend: String,
-}
-
-impl Finding {
-    pub(super) fn good(subject: &'static str, seen: impl Into<String>) -> Finding {
-        let (seen, why, mend) = (seen.into(), String::new(), String::new());
-        Finding { level: Level::Good, subject, seen, why, mend }
-    }
-
-    pub(super) fn odd(
-        subject: &'static str,
-        seen: impl Into<String>,
-        why: impl Into<String>,
-        mend: impl Into<String>,
-    ) -> Finding {
-        let (seen, why, mend) = (seen.into(), why.into(), mend.into());
-        Finding { level: Level::Odd, subject, seen, why, mend }
-    }
-
-    pub(super) fn bad(
-        subject: &'static str,
-        seen: impl Into<String>,
-        why: impl Into<String>,
-        mend: impl Into<String>,
-    ) -> Finding {
-        Finding { level: Level::Bad, ..Finding::odd(subject, seen, why, mend) }
-    }
-}
-
 /// Looks at everything and prints what was found; exit code 1 if anything does not work.
-pub(super) async fn run(checked: Checked) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(checked: Checked, json: bool) -> anyhow::Result<ExitCode> {
+    let findings = look(checked).await;
+    let text = match json {
+        true => finding::json(&findings)?,
+        false => finding::text(&findings, colours()),
+    };
+    // Nobody is left to read it when the pipe is closed; the exit code still tells.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let bad = findings.iter().any(|finding| finding.level == Level::Bad);
+    Ok(if bad { ExitCode::from(EXIT_FAILED) } else { ExitCode::SUCCESS })
+}
+
+async fn look(checked: Checked) -> Vec<Finding> {
     let Checked { config, warnings } = checked;
     let mut findings = vec![Finding::good("config", "the settings are valid")];
     findings.extend(warnings.into_iter().map(|warning| {
-        Finding::odd("config", warning, "it may not be what you meant", "see the flag's --help")
+        Finding::odd(
+            "config.warning",
+            warning,
+            "it may not be what you meant",
+            "see the flag's --help",
+        )
     }));
     findings.push(clock(SystemTime::now()));
     let (found, listed) = dns(&config).await;
@@ -90,44 +55,13 @@ pub(super) async fn run(checked: Checked) -> anyhow::Result<ExitCode> {
     findings.extend(quorum(&config, &listed));
     findings.extend(secret::look(&config));
     if config.witness {
-        findings.push(Finding::good("redis", "none: a witness"));
+        findings.push(Finding::good("redis.none", "none: a witness"));
     } else {
         findings.extend(redis::look(&config).await);
     }
     findings.extend(ports(&config).await);
 
-    let bad = findings.iter().filter(|finding| finding.level == Level::Bad).count();
-    let odd = findings.iter().filter(|finding| finding.level == Level::Odd).count();
-    let colour = std::io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let mut text: String = findings.iter().map(|finding| show(finding, colour)).collect();
-    text.push_str(&format!("\n{bad} to mend, {odd} to think about\n"));
-    // Nobody is left to read it when the pipe is closed; the exit code still tells.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
-}
-
-fn show(finding: &Finding, colour: bool) -> String {
-    let (word, paint) = match finding.level {
-        Level::Good => ("ok", "32"),
-        Level::Odd => ("warn", "33"),
-        Level::Bad => ("BAD", "31"),
-    };
-    let padded = format!("{word:5}");
-    let word = if colour { format!("\x1b[{paint}m{padded}\x1b[0m") } else { padded };
-    let mut text = format!("{word} {:8} ", finding.subject);
-    let parts = [("", &finding.seen), ("why:  ", &finding.why), ("mend: ", &finding.mend)];
-    for (label, part) in parts.into_iter().filter(|(_, part)| !part.is_empty()) {
-        let clean: String = part.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        for (at, line) in wrap(&clean, WIDTH - INDENT - label.len()).iter().enumerate() {
-            let label = if at == 0 { label } else { "      ".get(..label.len()).unwrap_or("") };
-            if !text.ends_with(' ') {
-                text.push_str(&" ".repeat(INDENT));
-            }
-            text.push_str(&format!("{label}{line}\n"));
-        }
-    }
-    text
+    findings
 }
 
 /// Only a clock that was never set is wrong here: hives compare their clocks to break ties only.
@@ -139,7 +73,7 @@ fn clock(now: SystemTime) -> Finding {
         return Finding::good("clock", seen);
     }
     Finding::odd(
-        "clock",
+        "clock.unset",
         format!("{seen}, which cannot be"),
         "between equal copies the hive that lost its leader first wins, by the clock; log lines \
          cannot be put in order",
@@ -165,7 +99,7 @@ async fn dns(config: &Config) -> (Vec<Finding>, Vec<IpAddr>) {
         Ok(states) => states,
         Err(error) => {
             let finding = Finding::bad(
-                "dns",
+                "dns.resolver",
                 error.to_string(),
                 "without DNS no peer is found, and an empty hive never starts",
                 "give the container an /etc/resolv.conf, or use --peer",
@@ -187,13 +121,13 @@ async fn dns(config: &Config) -> (Vec<Finding>, Vec<IpAddr>) {
                 Finding::good("dns", format!("{name} lists {count} addresses: {shown}"))
             }
             Some(Outcome::Partly(why)) => Finding::odd(
-                "dns",
+                "dns.partly",
                 format!("{name} lists {count} addresses ({shown}), but {}", why.describe()),
                 "while one address family fails, an empty hive waits and no address is forgotten",
                 "look at the DNS server: both A and AAAA must be answered, if only with nothing",
             ),
             Some(Outcome::Failed(why)) => Finding::bad(
-                "dns",
+                "dns.failed",
                 format!("--service {service} ({name}): {}", why.describe()),
                 "peers are found by this name only",
                 "check the name and the namespace; the Service must be headless (clusterIP: None), \
@@ -209,7 +143,7 @@ async fn dns(config: &Config) -> (Vec<Finding>, Vec<IpAddr>) {
 fn address(config: &Config, listed: &[IpAddr]) -> Finding {
     let Some(ip) = config.advertise.or_else(|| advertised(listed)) else {
         return Finding::bad(
-            "address",
+            "address.none",
             "this machine has no address to advertise",
             "peers dial this address, and it ranks equal hives",
             "give --advertise IP, or set POD_IP from the downward API",
@@ -218,7 +152,7 @@ fn address(config: &Config, listed: &[IpAddr]) -> Finding {
     let others_elsewhere = listed.iter().any(|other| !other.is_loopback());
     if ip.is_loopback() && others_elsewhere {
         return Finding::bad(
-            "address",
+            "address.loopback",
             format!("{ip} would be advertised"),
             "nobody on another machine can dial a loopback address",
             "give --advertise IP, or set POD_IP from the downward API",
@@ -243,7 +177,7 @@ fn quorum(config: &Config, listed: &[IpAddr]) -> Option<Finding> {
     let seen = format!("--quorum {quorum}, and {hives} hives are listed with this one");
     if quorum as usize <= half {
         return Some(Finding::bad(
-            "quorum",
+            "quorum.half",
             seen,
             "both sides of a partition could have so many: then no hive leads at all",
             format!("give --quorum {}, more than half of all hives", half + 1),
@@ -251,7 +185,7 @@ fn quorum(config: &Config, listed: &[IpAddr]) -> Option<Finding> {
     }
     if quorum as usize > hives {
         return Some(Finding::odd(
-            "quorum",
+            "quorum.unreachable",
             seen,
             "nobody leads before so many hives run",
             format!("start more hives, or give --quorum {}", half + 1),
@@ -279,7 +213,7 @@ async fn ports(config: &Config) -> Vec<Finding> {
     }
     let finding = |(flag, port, error): (&str, u16, std::io::Error)| {
         Finding::bad(
-            "ports",
+            "ports.taken",
             format!("{flag} {port} on {}: {error}", config.bind),
             "the hive could not start",
             format!("stop what listens there, or give another {flag} or --bind"),
@@ -316,25 +250,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_says_what_why_and_how_in_eighty_columns() {
-        let long = "word ".repeat(40);
-        let text = show(&Finding::bad("redis", long.clone(), long.clone(), long), false);
-        assert!(text.starts_with("BAD   redis    word word"), "{text}");
-        assert!(text.contains("\n               why:  word"), "{text}");
-        assert!(text.contains("\n               mend: word"), "{text}");
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-        assert_eq!(show(&Finding::good("dns", "fine"), false), "ok    dns      fine\n");
-    }
-
-    #[test]
     fn a_quorum_must_be_more_than_half_and_reachable() {
         let flags = |n: u32| {
             let line = format!(
                 "redis-hive check --peer=10.0.0.2,10.0.0.3 --advertise=10.0.0.1 --quorum={n}"
             );
             let (cli, outside) = crate::cli::args::parse(line.split(' ')).expect("a command line");
-            let crate::cli::args::Command::Check(flags) = cli.command else { unreachable!() };
-            Config::from_flags(&flags, &outside).expect("settings").config
+            let crate::cli::args::Command::Check(args) = cli.command else { unreachable!() };
+            Config::from_flags(&args.flags, &outside).expect("settings").config
         };
         let judge = |n, listed: &[&str]| {
             let listed: Vec<IpAddr> = listed.iter().map(|ip| ip.parse().expect("an IP")).collect();

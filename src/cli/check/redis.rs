@@ -13,9 +13,9 @@ use crate::config::{Config, show_duration};
 use crate::election::{RedisAddr, Version};
 use crate::redis::{Access, dial};
 
-use super::{Finding, tls};
+use super::finding::Finding;
+use super::tls;
 
-const SUBJECT: &str = "redis";
 /// For connecting with everything that belongs to it, and for every question.
 const DEADLINE: Duration = Duration::from_secs(3);
 /// Older ones lack `CLIENT PAUSE WRITE` and `FAILOVER`, and wipe replicas more easily.
@@ -77,7 +77,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
             findings.extend(tls::replication(config, &settings));
         }
         Err(error) => findings.push(Finding::bad(
-            SUBJECT,
+            "redis.config",
             format!("CONFIG GET is refused: {}", short(&error)),
             "the hive sets replication up with CONFIG",
             "allow it: +config|get +config|set",
@@ -130,23 +130,26 @@ fn unreachable(config: &Config, error: &RedisError) -> Finding {
     let code = error.code().unwrap_or_default();
     let auth = error.kind() == ErrorKind::AuthenticationFailed
         || ["NOAUTH", "WRONGPASS", "NOPERM"].contains(&code);
-    let (seen, mend) = if auth {
+    let (id, seen, mend) = if auth {
         let seen = match config.redis_password {
             None => format!("{addr} demands a password"),
             Some(_) => format!("{addr} refuses the user or the password: {}", short(error)),
         };
         (
+            "redis.auth",
             seen,
             "give the password of Redis: --redis-password-file or HIVE_REDIS_PASSWORD, and \
                 --redis-username for an ACL user",
         )
     } else if error.is_connection_refusal() {
         (
+            "redis.refused",
             format!("nothing listens on {addr}"),
             "start Redis beside the hive, or give --redis IP:PORT",
         )
     } else if error.is_timeout() {
         (
+            "redis.silent",
             format!("{addr} does not answer within {} s", DEADLINE.as_secs()),
             if config.redis_tls.is_some() {
                 "it hangs, or does not speak TLS on this port: look at its log and its tls-port, or \
@@ -157,19 +160,25 @@ fn unreachable(config: &Config, error: &RedisError) -> Finding {
         )
     } else if error.is_io_error() {
         (
+            "redis.broken",
             format!("{addr}: {}", short(error)),
             "give the address of the local Redis with --redis; if it speaks TLS on this port, also \
              --redis-tls and --redis-ca",
         )
     } else if ["LOADING", "BUSY"].contains(&code) {
-        (format!("{addr} is busy: {}", short(error)), "look again when it has finished")
+        (
+            "redis.busy",
+            format!("{addr} is busy: {}", short(error)),
+            "look again when it has finished",
+        )
     } else {
         (
+            "redis.foreign",
             format!("{addr} does not answer like a Redis: {}", short(error)),
             "another program listens there: give the address of the local Redis with --redis",
         )
     };
-    Finding::bad(SUBJECT, seen, "without its Redis a hive can only forward clients", mend)
+    Finding::bad(id, seen, "without its Redis a hive can only forward clients", mend)
 }
 
 /// Which server it is, and whether it is recent enough.
@@ -181,15 +190,15 @@ fn identity(config: &Config, info: &BTreeMap<&str, &str>) -> Finding {
     };
     let seen = format!("{product} {version} on {}, role {}", config.redis, text("role"));
     match parse_version(version) {
-        Some(parsed) if product == "Valkey" || parsed >= OLDEST => Finding::good(SUBJECT, seen),
+        Some(parsed) if product == "Valkey" || parsed >= OLDEST => Finding::good("redis", seen),
         Some(_) => Finding::bad(
-            SUBJECT,
+            "redis.old",
             seen,
             "Redis before 6.2 cannot do what a safe change of master needs",
             "use Redis 6.2 or later, or Valkey",
         ),
         None => Finding::bad(
-            SUBJECT,
+            "redis.foreign",
             format!("{} states no version", config.redis),
             "it is no Redis, or an INFO that was tampered with",
             "give the address of the local Redis with --redis",
@@ -200,7 +209,7 @@ fn identity(config: &Config, info: &BTreeMap<&str, &str>) -> Finding {
 fn cluster(info: &BTreeMap<&str, &str>) -> Option<Finding> {
     (info.get("cluster_enabled").copied() == Some("1")).then(|| {
         Finding::bad(
-            SUBJECT,
+            "redis.cluster",
             "it runs in Cluster mode",
             "a Cluster node refuses REPLICAOF",
             "start it with --cluster-enabled no",
@@ -227,7 +236,7 @@ fn fence(info: &BTreeMap<&str, &str>, hive_connected: bool) -> Finding {
         _ => "it replicates a server that no hive named: the boot fence is missing",
     };
     Finding::bad(
-        "fence",
+        "fence.missing",
         seen,
         "a master that restarts quickly is empty, and its replicas copy the emptiness",
         "start it with --replicaof 127.0.0.1 1 --replica-serve-stale-data no",
@@ -259,7 +268,7 @@ async fn permissions(
         return Some(Finding::good("user", format!("{user} may do what a hive does")));
     }
     Some(Finding::bad(
-        "user",
+        "user.rights",
         format!("{user} may not: {}", refused.join("; ")),
         "the hive controls replication as this user, and replicas log in with it",
         "allow it: docs/security.md lists all that is needed",
@@ -290,7 +299,7 @@ fn judge_settings(config: &Config, settings: &BTreeMap<String, String>) -> Vec<F
         };
         let flag = if wanted.is_empty() { "\"\"" } else { wanted };
         findings.push(Finding::odd(
-            "setting",
+            format!("setting.{name}"),
             format!("{name} is '{value}'"),
             why,
             format!("start Redis with --{name} {flag}"),
@@ -298,7 +307,7 @@ fn judge_settings(config: &Config, settings: &BTreeMap<String, String>) -> Vec<F
     }
     if settings.get("repl-diskless-load").is_some_and(|value| value != "disabled") {
         findings.push(Finding::odd(
-            "setting",
+            "setting.repl-diskless-load",
             "repl-diskless-load is not 'disabled'",
             "the old copy is gone before the new one is whole",
             "start Redis with --repl-diskless-load disabled",
@@ -311,7 +320,7 @@ fn judge_settings(config: &Config, settings: &BTreeMap<String, String>) -> Vec<F
     let clients = u64::try_from(config.max_clients).unwrap_or(u64::MAX);
     if let Some(max) = number("maxclients").filter(|max| *max < clients) {
         findings.push(Finding::odd(
-            "setting",
+            "setting.maxclients",
             format!("maxclients is {max}, and --max-clients {clients}"),
             "the master cannot take as many clients as the hives would accept",
             "raise maxclients of Redis, or lower --max-clients",
@@ -322,7 +331,7 @@ fn judge_settings(config: &Config, settings: &BTreeMap<String, String>) -> Vec<F
     let busy = Duration::from_millis(busy_ms);
     if config.timing.redis_timeout < busy.saturating_add(Duration::from_secs(1)) {
         findings.push(Finding::odd(
-            "setting",
+            "setting.redis-timeout",
             format!(
                 "--redis-timeout is {}, busy-reply-threshold {}",
                 show_duration(config.timing.redis_timeout),
@@ -355,7 +364,7 @@ fn short(error: &RedisError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
+    use super::super::finding::Level;
     use super::*;
 
     fn info<'a>(pairs: &[(&'a str, &'a str)]) -> BTreeMap<&'a str, &'a str> {

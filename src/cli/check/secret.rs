@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use secrecy::ExposeSecret;
 
-use super::Finding;
+use super::finding::Finding;
 use crate::config::Config;
 use crate::secrets::Secret;
 
@@ -26,7 +26,7 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     if source.secrets.all().iter().any(is_short) {
         findings.push(Finding::odd(
-            "secret",
+            "secret.short",
             format!("a secret is shorter than {GOOD_LEN} characters"),
             "who listens on the network can try guesses without being seen",
             MEND,
@@ -35,7 +35,7 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
     let mode = source.file.as_ref().and_then(|file| std::fs::metadata(file).ok());
     if mode.is_some_and(|meta| meta.mode() & OTHERS_READ != 0) {
         findings.push(Finding::odd(
-            "secret",
+            "secret.readable",
             "the file of --secret-file can be read by every user",
             "who has the secret can make itself the leader",
             "give it mode 0440 (defaultMode of the volume) and a group of this user's (fsGroup)",
@@ -56,7 +56,7 @@ fn none(config: &Config) -> Finding {
         return Finding::good("secret", "none, and only this machine reaches the peer port");
     }
     Finding::odd(
-        "secret",
+        "secret.none",
         "there is none",
         "whoever reaches the peer port can read the state and make itself the leader",
         MEND,
@@ -73,7 +73,7 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    use super::super::Level;
+    use super::super::finding::Level;
     use super::*;
     use crate::config::Outside;
     use crate::secrets::{SecretSource, Secrets};
@@ -82,8 +82,9 @@ mod tests {
         let bind = format!("--bind={bind}");
         let line = ["redis-hive", "check", "--peer=10.0.0.2", &bind];
         let (cli, _) = crate::cli::args::parse(line).expect("a command line");
-        let crate::cli::args::Command::Check(flags) = cli.command else { unreachable!() };
-        let mut config = Config::from_flags(&flags, &Outside::default()).expect("settings").config;
+        let crate::cli::args::Command::Check(args) = cli.command else { unreachable!() };
+        let mut config =
+            Config::from_flags(&args.flags, &Outside::default()).expect("settings").config;
         config.secrets = SecretSource { secrets: Arc::new(secrets), file };
         look(&config).into_iter().map(|finding| (finding.level, finding.seen)).collect()
     }

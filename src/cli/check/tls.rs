@@ -11,16 +11,15 @@ use ::redis::RedisError;
 use crate::config::Config;
 use crate::redis::{Access, Refusal, refusal};
 
-use super::Finding;
+use super::finding::Finding;
 
-const SUBJECT: &str = "tls";
 /// Whether replicas dial their master over TLS.
 pub(super) const REPLICATION: &str = "tls-replication";
 
 /// A file that was there when the flags were read.
 pub(super) fn unreadable(error: &anyhow::Error) -> Finding {
     Finding::bad(
-        SUBJECT,
+        "tls.unreadable",
         error.to_string(),
         "the hive could not log in to Redis",
         "mount the files there and let this user read them",
@@ -31,7 +30,7 @@ pub(super) fn unreadable(error: &anyhow::Error) -> Finding {
 pub(super) fn refused(addr: SocketAddr, error: &RedisError) -> Option<Finding> {
     let Refusal { seen, mend } = refusal_in(error)?;
     Some(Finding::bad(
-        SUBJECT,
+        "tls.refused",
         format!("{addr}: {seen}"),
         "the hive opens no connection whose other end it cannot be sure of",
         mend,
@@ -47,7 +46,7 @@ pub(super) fn certificates(access: &Access, config: &Config) -> Vec<Finding> {
         .into_iter()
         .map(|problem| {
             Finding::odd(
-                SUBJECT,
+                "tls.certificate",
                 problem,
                 "after that no new connection is opened: replication and fail-over stop",
                 "replace the file: both the hive and its Redis read it again without a restart",
@@ -56,7 +55,7 @@ pub(super) fn certificates(access: &Access, config: &Config) -> Vec<Finding> {
         .collect();
     if findings.is_empty() {
         let seen = format!("the certificate of {} is trusted and {standing}", config.redis);
-        findings.push(Finding::good(SUBJECT, seen));
+        findings.push(Finding::good("tls", seen));
     }
     findings
 }
@@ -66,13 +65,13 @@ pub(super) fn replication(config: &Config, settings: &BTreeMap<String, String>) 
     let on = settings.get(REPLICATION).is_some_and(|value| value == "yes");
     match (config.redis_tls.is_some(), on) {
         (true, false) => Some(Finding::odd(
-            SUBJECT,
+            "tls.replication",
             format!("{REPLICATION} is not on"),
             "replicas would dial their master's TLS port in plain text",
             format!("start Redis with --{REPLICATION} yes (the hive sets it on a running one)"),
         )),
         (false, true) => Some(Finding::bad(
-            SUBJECT,
+            "tls.replication",
             format!("{REPLICATION} is on, and --redis-tls is not given"),
             "replicas dial their master over TLS, on a port that the hive takes for a plain one",
             "give --redis-tls and --redis-ca, and with --redis the tls-port",
@@ -89,7 +88,7 @@ fn refusal_in(error: &RedisError) -> Option<Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
+    use super::super::finding::Level;
     use super::*;
 
     #[test]

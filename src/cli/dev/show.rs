@@ -170,6 +170,7 @@ fn greeting(hive: &LocalHive, port: u16) -> Vec<String> {
     ];
     if let Some(first) = nodes.first() {
         let (exe, ip) = (hive.options().exe.display(), first.ip());
+        lines.push(format!("  watch it in a browser: http://{ip}:{HTTP_PORT}/"));
         lines.push(format!("  planned change: {exe} switchover --http {ip}:{HTTP_PORT}"));
     }
     lines.push(String::new());

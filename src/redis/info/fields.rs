@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{ATTACHED, Attached, Clients, InfoError, Syncs};
+use super::{ATTACHED, Attached, Clients, InfoError, Memory, Syncs};
 use crate::election::{Id, RedisAddr, Version};
 use crate::redis::connection::short;
 
@@ -31,6 +31,15 @@ impl<'a> Fields<'a> {
     /// A number that decides nothing: 0 where it is not stated.
     pub fn told(&self, name: &'static str) -> Result<u64, InfoError> {
         if self.find(name).is_some() { self.number(name) } else { Ok(0) }
+    }
+
+    pub fn memory(&self) -> Result<Memory, InfoError> {
+        Ok(Memory {
+            used: self.told("used_memory")?,
+            resident: self.told("used_memory_rss")?,
+            max: self.told("maxmemory")?,
+            system: self.told("total_system_memory")?,
+        })
     }
 
     pub fn flag(&self, name: &'static str) -> Result<bool, InfoError> {
