@@ -115,10 +115,11 @@ impl Complaints {
     /// One line about `who`, an address dialled or (port 0) one that connections come from.
     pub(super) fn about(&self, who: NodeId, what: fmt::Arguments<'_>) {
         let Some(untold) = self.due(who, Instant::now()) else { return };
+        let what = what.to_string();
         if who.port == 0 {
-            tracing::warn!(from = %who.ip, %what, untold, "trouble on the peer port");
+            tracing::warn!(from = %who.ip, what, untold, "trouble on the peer port");
         } else {
-            tracing::warn!(peer = %who, %what, untold, "trouble with a peer");
+            tracing::warn!(peer = %who, what, untold, "trouble with a peer");
         }
     }
 

@@ -83,7 +83,8 @@ async fn a_foreign_hive_is_complained_about_in_one_line() {
         assert_eq!(a.outcome(id).await, Dialled::Foreign);
     }
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let about = format!("peer {id}: belongs to the hive \"other\\n\", this is \"test\" (--name)");
+    let what = r#"belongs to the hive \"other\\n\", this is \"test\" (--name), closed"#;
+    let about = format!("trouble with a peer peer={id} what=\"{what}\" untold=0");
     assert_eq!(log.matches(&about).count(), 1, "{log}");
     // Its own line about the dialler, and no more.
     assert_eq!(log.lines().count(), 2, "{log}");

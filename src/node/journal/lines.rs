@@ -192,8 +192,7 @@ mod tests {
         let paper = Paper::default();
         let log = tracing_subscriber::registry().with(paper.clone());
         tracing::subscriber::with_default(log, || what(&mut Lines::default()));
-        let lines = paper.0.lock().expect("no panic").clone();
-        lines
+        paper.0.lock().expect("no panic").clone()
     }
 
     fn report(kind: ReportKind, reason: &str) -> Report {
