@@ -3,7 +3,7 @@
 /// Of the program.
 pub(super) const ALL: &str = "\
 Examples:
-  redis-hive dev                          try it out: three servers and their hives
+  redis-hive dev                          try it out: servers and their hives
   redis-hive status                       what is wrong, who leads, who follows
   redis-hive switchover --to 10.0.0.7     move the master without losing a write
   redis-hive explain                      why the master is where it is
