@@ -24,7 +24,7 @@ Exit codes: 0 told to stop, 1 it cannot go on, 64 wrong flags (all at once).";
 /// Of `check`.
 pub(super) const CHECK: &str = "\
 Examples:
-  redis-hive check                        in the container of a hive: its own variables
+  redis-hive check                        in the container of a hive
   redis-hive check --service redis-hive-peers --redis 127.0.0.1:6379
   redis-hive check --json
 
@@ -44,7 +44,7 @@ Exit codes: 0 healthy, 1 degraded (the first line says why), 64 bad usage,
 /// Of `explain`.
 pub(super) const EXPLAIN: &str = "\
 Examples:
-  redis-hive explain                      the last change that brought another master
+  redis-hive explain                      the last change of the master
   redis-hive explain 7                    what began epoch 7
   redis-hive explain --http 10.0.0.7      as that hive saw it
 
