@@ -25,6 +25,7 @@ mod load;
 #[path = "../support/logs.rs"]
 mod log_table;
 mod logs;
+mod look;
 mod loss;
 #[path = "../support/mount.rs"]
 mod mount;
