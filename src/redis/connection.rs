@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use socket2::SockRef;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::access::{Access, Credentials, Who};
+use super::access::{Access, Credentials, Used, Who};
 use super::stream::{Guarded, Stream};
 use super::tls::refusal;
 use crate::election::RedisAddr;
@@ -124,8 +124,7 @@ pub(super) struct Link {
     connection: MultiplexedConnection,
     budget: Arc<AtomicUsize>,
     end: CancellationToken,
-    /// What was shown to Redis, and which of the passwords it took.
-    used: Mutex<(Arc<Credentials>, Option<usize>)>,
+    used: Mutex<Used>,
     /// Something was answered: what ends it from now on is no refusal.
     answered: AtomicBool,
     failure: Arc<OnceLock<String>>,
@@ -208,7 +207,7 @@ impl Dialer {
 
     /// `AUTH` and `CLIENT SETNAME`; `None` when the way is free.
     pub async fn log_in(&self, link: &Link) -> Option<Answer> {
-        let with = link.used().0;
+        let with = link.used().with;
         if let Some(refusal) = link.authenticate(&with).await {
             return Some(refusal);
         }
@@ -237,15 +236,13 @@ impl Link {
             ended.run_until_cancelled(driver).await;
             ended.cancel();
         });
-        let (used, answered) = (Mutex::new((with, None)), AtomicBool::new(false));
+        let (used, answered) = (Mutex::new(Used { with, line: None }), AtomicBool::new(false));
         Ok(Arc::new(Link { connection, budget, end, used, answered, failure }))
     }
 
-    /// What was shown to Redis, and the password it took.
-    pub fn used(&self) -> (Arc<Credentials>, Option<SecretString>) {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let password = used.1.and_then(|line| used.0.passwords.get(line).cloned());
-        (used.0.clone(), password)
+    /// What was shown to Redis, and which of the passwords it took.
+    pub fn used(&self) -> Used {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// `AUTH`, with one password after the other; `None` when one was taken or none is needed. Where
@@ -274,7 +271,7 @@ impl Link {
 
     fn adopt(&self, with: &Arc<Credentials>, line: Option<usize>) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        *used = (with.clone(), line);
+        *used = Used { with: with.clone(), line };
     }
 
     /// Sends one command and waits for its answer, without a deadline. Commands are sent in the

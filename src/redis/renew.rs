@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::access::{Credentials, Who};
+use super::access::{Credentials, Used, Who};
 use super::attend::Attended;
 use super::connection::{Answer, Link};
 use super::contact::{Contact, contact_with};
@@ -30,14 +30,13 @@ pub(super) struct Renewal {
     trial: Option<Trial>,
     /// What was tried last, and when.
     tried: Option<(u64, Instant)>,
-    /// Which connection was told of, and with which reading of the files.
-    noted: Option<(Weak<Link>, u64)>,
+    /// Which connection was told of, with which reading of the files and which line of it.
+    noted: Option<(Weak<Link>, u64, Option<usize>)>,
     /// The number of what replicas of this Redis log in with.
     pub masterauth: u64,
 }
 
 struct Trial {
-    with: Arc<Credentials>,
     outcome: oneshot::Receiver<Contact>,
     _abort: DropGuard,
 }
@@ -46,20 +45,24 @@ impl Keeper {
     /// Tells what the connection that stands was opened with.
     pub(super) fn note_access(&mut self) {
         let Some(link) = self.link.clone() else { return };
-        let (with, password) = link.used();
-        let (this, noted) = (Arc::downgrade(&link), self.renewal.noted.as_ref());
-        if noted.is_some_and(|(of, at)| of.ptr_eq(&this) && *at == with.generation) {
+        let used = link.used();
+        let (this, at) = (Arc::downgrade(&link), (used.with.generation, used.line));
+        let noted = self.renewal.noted.as_ref();
+        if noted
+            .is_some_and(|(of, generation, line)| of.ptr_eq(&this) && (*generation, *line) == at)
+        {
             return;
         }
-        self.dialer.access.accepted(self.who(), &with, password.as_ref());
-        self.renewal.noted = Some((this, with.generation));
+        self.dialer.access.accepted(self.who(), &self.dialer.endpoint, &used);
+        self.renewal.noted = Some((this, at.0, at.1));
     }
 
     /// Goes on with what is new, on a Redis that has just answered. `false` when something came that
     /// cannot wait.
     pub(super) async fn renew(&mut self) -> bool {
-        if let Some(with) = self.tried_well()
-            && !self.authenticate(with).await
+        if let Some(tried) = self.tried_well()
+            && self.is_better(&tried)
+            && !self.authenticate(tried.with).await
         {
             return false;
         }
@@ -87,7 +90,8 @@ impl Keeper {
         };
         let last = self.renewal.tried.filter(|(generation, _)| *generation == newest);
         let rested = |span: Duration| last.is_none_or(|(_, at)| at.elapsed() >= span);
-        if link.used().0.generation != newest {
+        let used = link.used();
+        if used.with.generation != newest || used.is_older() {
             return rested(AGAIN);
         }
         self.dialer.access.ends_soon(self.who(), SystemTime::now()) && rested(LOOK_AGAIN)
@@ -98,27 +102,27 @@ impl Keeper {
         let mut dialer = self.dialer.clone();
         dialer.client_name = format!("{}-trial", dialer.client_name);
         let with = dialer.access.newest();
-        let (abort, tried) = (CancellationToken::new(), with.clone());
+        self.renewal.tried = Some((with.generation, Instant::now()));
+        let abort = CancellationToken::new();
         let task = async move {
-            let contact = timeout(TRIAL_TIMEOUT, contact_with(&dialer, &tried)).await;
+            let contact = timeout(TRIAL_TIMEOUT, contact_with(&dialer, &with)).await;
             // Nobody waits when another connection was opened meanwhile.
             let _ = told.send(contact.unwrap_or(Contact::Unreachable));
         };
         tokio::spawn(abort.clone().run_until_cancelled_owned(task));
-        self.renewal.tried = Some((with.generation, Instant::now()));
-        self.renewal.trial = Some(Trial { with, outcome, _abort: abort.drop_guard() });
+        self.renewal.trial = Some(Trial { outcome, _abort: abort.drop_guard() });
     }
 
-    /// What a trial that has ended says may be used.
-    fn tried_well(&mut self) -> Option<Arc<Credentials>> {
+    /// What a trial that has ended well was opened and logged in with.
+    fn tried_well(&mut self) -> Option<Used> {
         let trial = self.renewal.trial.as_mut()?;
         let contact = match trial.outcome.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => return None,
             ended => ended.unwrap_or(Contact::Unreachable),
         };
-        let with = self.renewal.trial.take()?.with;
+        self.renewal.trial = None;
         match contact {
-            Contact::Answered(_, Answer::Text(_)) => Some(with),
+            Contact::Answered(link, Answer::Text(_)) => Some(link.used()),
             Contact::Failed(Answer::Denied(reason) | Answer::Untrusted(reason))
             | Contact::Answered(_, Answer::Denied(reason) | Answer::Untrusted(reason)) => {
                 let endpoint = &self.dialer.endpoint;
@@ -131,6 +135,14 @@ impl Keeper {
             | Contact::Failed(_)
             | Contact::Answered(_, _) => None,
         }
+    }
+
+    /// Whether these files, or this line of them, are newer than what the connection that stands uses.
+    fn is_better(&self, tried: &Used) -> bool {
+        self.link.as_ref().is_some_and(|link| {
+            let used = link.used();
+            tried.with.generation != used.with.generation || tried.line < used.line
+        })
     }
 
     /// Logs the connection that stands in anew. `false` when something came that cannot wait.

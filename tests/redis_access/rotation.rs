@@ -103,7 +103,8 @@ async fn a_password_is_changed_in_two_steps_without_a_cut_connection() {
     assert!(matches!(room.probed(master.addr).await, RedisView::Up(_)));
 }
 
-/// A hive that starts in the middle of a change knows the file only.
+/// A hive that starts in the middle of a change knows the file only. What it had to begin with is told,
+/// and left as soon as the server takes the first line.
 #[tokio::test]
 async fn of_several_passwords_the_first_that_is_accepted_is_used() {
     let Some(binary) = system() else { return };
@@ -113,6 +114,17 @@ async fn of_several_passwords_the_first_that_is_accepted_is_used() {
     let mut room = room_with(&file, &server);
     room.up("the server", |_| true).await;
     soon("replicas use it", || (masterauth(&server) == "old-password").then_some(())).await;
+    let told = problems(&room);
+    assert!(told.len() == 1 && told[0].contains("refuses the first password"), "{told:?}");
+    let before = standing(&server);
+
+    let_in(&server, "new-password");
+    soon("replicas use it", || (masterauth(&server) == "new-password").then_some(())).await;
+    shut_out(&server, "old-password");
+    assert_eq!(problems(&room), [""; 0]);
+    room.clear();
+    room.up("it goes on", |_| true).await;
+    assert_eq!(standing(&server), before, "the connection is the same");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! One reading of the files.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -65,6 +66,27 @@ pub struct Credentials {
     pub tls: Option<Tls>,
     /// What the files held, to see a change.
     raw: Vec<Zeroizing<Vec<u8>>>,
+}
+
+/// What a connection was opened and logged in with.
+#[derive(Clone)]
+pub struct Used {
+    /// What was shown.
+    pub with: Arc<Credentials>,
+    /// Which of the passwords was taken, counted from 0; `None`: none was needed yet.
+    pub line: Option<usize>,
+}
+
+impl Used {
+    /// The password that was taken.
+    pub fn password(&self) -> Option<&SecretString> {
+        self.with.passwords.get(self.line?)
+    }
+
+    /// Whether the first password was refused and another one had to serve.
+    pub fn is_older(&self) -> bool {
+        self.line > Some(0)
+    }
 }
 
 impl Credentials {

@@ -28,8 +28,12 @@ fn passwords(access: &Access) -> Vec<String> {
 }
 
 fn accept(access: &Access, who: Who) {
-    let newest = access.newest();
-    access.accepted(who, &newest, newest.passwords.first());
+    accept_line(access, who, 0);
+}
+
+fn accept_line(access: &Access, who: Who, line: usize) {
+    let used = Used { with: access.newest(), line: Some(line) };
+    access.accepted(who, &Endpoint { host: "a".into(), port: 1 }, &used);
 }
 
 #[test]
@@ -58,6 +62,25 @@ fn what_was_never_accepted_does_not_replace_what_was() {
     take(&access, Ok(credentials("mistyped")));
     take(&access, Ok(credentials("new")));
     assert_eq!(passwords(&access), ["new", "old"]);
+}
+
+#[test]
+fn an_older_line_of_the_file_does_not_count_as_taken() {
+    let access = access("old");
+    access.need(Who::Local, true);
+    let mut both = credentials("new");
+    both.passwords.push(SecretString::from("old".to_owned()));
+    take(&access, Ok(both));
+    accept_line(&access, Who::Local, 1);
+    assert_eq!(passwords(&access), ["new", "old"], "what was in use is kept");
+    assert_eq!(access.settled(), None);
+    assert_eq!(access.replication().1.expect("one").expose_secret(), "old");
+    let told = access.problems(SystemTime::now());
+    assert!(told.len() == 1 && told[0].contains("refuses the first password"), "{told:?}");
+    accept_line(&access, Who::Local, 0);
+    assert_eq!(access.settled(), Some(1));
+    assert_eq!(access.replication().1.expect("one").expose_secret(), "new");
+    assert_eq!(access.problems(SystemTime::now()), [""; 0]);
 }
 
 #[test]
