@@ -217,12 +217,17 @@ impl Access {
         });
     }
 
-    /// A server does not take the newest.
-    pub(super) fn refused(&self, who: Who, endpoint: &Endpoint, reason: &str) {
-        let sentence = format!(
-            "The Redis at {endpoint} does not accept what is new in the files of --redis-password-file \
-             and --redis-cert ({reason}): what was there before is still used."
-        );
+    /// A server refused these on a connection of their own; `in_use`: with them the one that stands was
+    /// opened.
+    pub(super) fn refused(&self, who: Who, endpoint: &Endpoint, reason: &str, in_use: bool) {
+        let sentence = if in_use {
+            format!("A new connection to the Redis at {endpoint} would fail: {reason}.")
+        } else {
+            format!(
+                "The Redis at {endpoint} does not accept what is new in the files of \
+                 --redis-password-file and --redis-cert ({reason}): what was there before is still used."
+            )
+        };
         self.state.send_if_modified(|state| state.doubt(who, sentence));
     }
 
@@ -233,9 +238,12 @@ impl Access {
         });
     }
 
-    /// Whether the certificate that this server showed ends soon.
-    pub(super) fn ends_soon(&self, who: Who, now: SystemTime) -> bool {
-        self.state.borrow().shown.get(&who).is_some_and(|(_, validity)| validity.needs_care(now))
+    /// Whether a new connection to this server may fail: it refused one, or the certificate that it
+    /// showed ends soon.
+    pub(super) fn is_doubtful(&self, who: Who, now: SystemTime) -> bool {
+        let state = self.state.borrow();
+        state.doubts.contains_key(&who)
+            || state.shown.get(&who).is_some_and(|(_, validity)| validity.needs_care(now))
     }
 
     /// What replicas log in with, and a number that changes with it.

@@ -19,7 +19,7 @@ use super::settings::{MASTERAUTH_SET, get_text, set, set_masterauth};
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How soon what was refused is tried again: the server may learn of it later.
 const AGAIN: Duration = Duration::from_secs(3);
-/// How often a certificate that ends soon is looked at again.
+/// How often it is looked again whether what is in use still serves for a new connection.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The setting with which Redis reads all its certificates again, also where it stays the same.
 const CERTIFICATE: &str = "tls-cert-file";
@@ -37,6 +37,7 @@ pub(super) struct Renewal {
 }
 
 struct Trial {
+    generation: u64,
     outcome: oneshot::Receiver<Contact>,
     _abort: DropGuard,
 }
@@ -60,11 +61,12 @@ impl Keeper {
     /// Goes on with what is new, on a Redis that has just answered. `false` when something came that
     /// cannot wait.
     pub(super) async fn renew(&mut self) -> bool {
-        if let Some(tried) = self.tried_well()
-            && self.is_better(&tried)
-            && !self.authenticate(tried.with).await
-        {
-            return false;
+        if let Some(tried) = self.tried_well() {
+            // Also of a connection that stays as it is: what was said against it is over.
+            self.renewal.noted = None;
+            if self.is_better(&tried) && !self.authenticate(tried.with).await {
+                return false;
+            }
         }
         self.note_access();
         if self.is_trial_due() {
@@ -94,7 +96,7 @@ impl Keeper {
         if used.with.generation != newest || used.is_older() {
             return rested(AGAIN);
         }
-        self.dialer.access.ends_soon(self.who(), SystemTime::now()) && rested(LOOK_AGAIN)
+        self.dialer.access.is_doubtful(self.who(), SystemTime::now()) && rested(LOOK_AGAIN)
     }
 
     fn begin_trial(&mut self) {
@@ -102,7 +104,8 @@ impl Keeper {
         let mut dialer = self.dialer.clone();
         dialer.client_name = format!("{}-trial", dialer.client_name);
         let with = dialer.access.newest();
-        self.renewal.tried = Some((with.generation, Instant::now()));
+        let generation = with.generation;
+        self.renewal.tried = Some((generation, Instant::now()));
         let abort = CancellationToken::new();
         let task = async move {
             let contact = timeout(TRIAL_TIMEOUT, contact_with(&dialer, &with)).await;
@@ -110,7 +113,7 @@ impl Keeper {
             let _ = told.send(contact.unwrap_or(Contact::Unreachable));
         };
         tokio::spawn(abort.clone().run_until_cancelled_owned(task));
-        self.renewal.trial = Some(Trial { outcome, _abort: abort.drop_guard() });
+        self.renewal.trial = Some(Trial { generation, outcome, _abort: abort.drop_guard() });
     }
 
     /// What a trial that has ended well was opened and logged in with.
@@ -120,13 +123,15 @@ impl Keeper {
             Err(oneshot::error::TryRecvError::Empty) => return None,
             ended => ended.unwrap_or(Contact::Unreachable),
         };
-        self.renewal.trial = None;
+        let tried = self.renewal.trial.take()?.generation;
         match contact {
             Contact::Answered(link, Answer::Text(_)) => Some(link.used()),
             Contact::Failed(Answer::Denied(reason) | Answer::Untrusted(reason))
             | Contact::Answered(_, Answer::Denied(reason) | Answer::Untrusted(reason)) => {
+                let link = self.link.as_ref();
+                let in_use = link.is_some_and(|link| link.used().with.generation == tried);
                 let endpoint = &self.dialer.endpoint;
-                self.dialer.access.refused(self.who(), endpoint, &reason);
+                self.dialer.access.refused(self.who(), endpoint, &reason, in_use);
                 None
             }
             // Nothing was learnt.

@@ -127,6 +127,34 @@ async fn of_several_passwords_the_first_that_is_accepted_is_used() {
     assert_eq!(standing(&server), before, "the connection is the same");
 }
 
+/// What a trial of what is in use says is taken back by the next one that goes well.
+#[tokio::test]
+async fn that_a_new_connection_would_fail_is_told_as_long_as_it_is_so() {
+    let Some(binary) = system() else { return };
+    let server = Server::fenced(&binary);
+    let_in(&server, "old-password");
+    let file = Mount::new(&[("password", "new-password\nold-password\n")]);
+    let mut room = room_with(&file, &server);
+    room.up("the server", |_| true).await;
+    let told = |words: &'static str| {
+        let room = &room;
+        async move {
+            soon(words, || {
+                let told = problems(room);
+                (told.len() == 1 && told[0].contains(words)).then_some(())
+            })
+            .await;
+        }
+    };
+    told("refuses the first password").await;
+    shut_out(&server, "old-password");
+    told("would fail: WRONGPASS").await;
+    let_in(&server, "old-password");
+    told("refuses the first password").await;
+    let_in(&server, "new-password");
+    soon("nothing is left to say", || problems(&room).is_empty().then_some(())).await;
+}
+
 #[tokio::test]
 async fn a_file_that_is_broken_changes_nothing_and_is_told() {
     let Some(binary) = system() else { return };

@@ -130,9 +130,32 @@ fn broken_files_are_told_when_they_stay_broken_and_change_nothing() {
 }
 
 #[test]
+fn what_was_refused_is_looked_at_again_until_it_is_taken() {
+    let access = access("only");
+    access.need(Who::Watched, true);
+    let now = SystemTime::now();
+    let refuse = |in_use| {
+        let endpoint = Endpoint { host: "a".into(), port: 1 };
+        access.refused(Who::Watched, &endpoint, "its certificate has expired", in_use);
+    };
+    refuse(true);
+    let told = access.problems(now);
+    assert_eq!(
+        told,
+        ["A new connection to the Redis at a:1 would fail: its certificate has expired."]
+    );
+    assert!(access.is_doubtful(Who::Watched, now) && !access.is_doubtful(Who::Local, now));
+    refuse(false);
+    assert!(access.problems(now)[0].contains("does not accept what is new"));
+    accept(&access, Who::Watched);
+    assert_eq!(access.problems(now), [""; 0]);
+    assert!(!access.is_doubtful(Who::Watched, now));
+}
+
+#[test]
 fn no_secret_is_shown() {
     let access = Access::fixed(Some("hive".into()), Some(SecretString::from("sesame".to_owned())));
-    access.refused(Who::Local, &Endpoint { host: "a".into(), port: 1 }, "WRONGPASS");
+    access.refused(Who::Local, &Endpoint { host: "a".into(), port: 1 }, "WRONGPASS", false);
     let shown = format!("{access:?} {:?}", access.problems(SystemTime::now()));
     assert!(!shown.contains("sesame") && shown.contains("WRONGPASS"), "{shown}");
 }
