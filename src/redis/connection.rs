@@ -258,7 +258,7 @@ impl Link {
                     return None;
                 }
                 Answer::Error(text) | Answer::Denied(text) => {
-                    refused.get_or_insert(Answer::Denied(text));
+                    refused.get_or_insert(Answer::Denied(login_refusal(text)));
                 }
                 other => return Some(other),
             }
@@ -328,6 +328,21 @@ pub(super) fn short(text: &str) -> String {
     text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// The errors that never quote the arguments of the command.
+const DENIED: [&str; 3] = ["NOAUTH", "WRONGPASS", "NOPERM"];
+
+/// What is told of the error that `AUTH` brought. Redis quotes the arguments of a command that it does
+/// not know (`rename-command AUTH`), so the words of such an error are kept back.
+pub(super) fn login_refusal(error: String) -> String {
+    let code = error.split(' ').next().unwrap_or_default();
+    if DENIED.contains(&code) {
+        return error;
+    }
+    "AUTH failed with an error that may quote the password and is not shown: is a password set in \
+     Redis, and has AUTH its own name there?"
+        .to_owned()
+}
+
 fn read(value: Value) -> Answer {
     match value {
         Value::Okay => Answer::Text("OK".to_owned()),
@@ -349,10 +364,31 @@ fn read(value: Value) -> Answer {
                 "BUSY" | "LOADING" => Answer::Busy,
                 // Alive, and full: no reason to count it as gone.
                 "ERR" if text.contains("max number of clients") => Answer::Busy,
-                "NOAUTH" | "WRONGPASS" | "NOPERM" => Answer::Denied(text),
+                code if DENIED.contains(&code) => Answer::Denied(text),
                 _ => Answer::Error(text),
             }
         }
         _ => Answer::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_may_quote_the_password_is_kept_back() {
+        for told in ["WRONGPASS invalid username-password pair", "NOAUTH Authentication required."]
+        {
+            assert_eq!(login_refusal(told.to_owned()), told);
+        }
+        for quoting in [
+            "ERR unknown command 'AUTH', with args beginning with: 'hive' 'sesame' ",
+            "ERR unknown command `AUTH`, with args beginning with: `sesame`, ",
+            "WRONGPASSWORD sesame",
+            "sesame",
+        ] {
+            assert!(!login_refusal(quoting.to_owned()).contains("sesame"), "{quoting}");
+        }
     }
 }
