@@ -71,31 +71,42 @@ impl Board {
         });
     }
 
-    /// Adds a warning, also to the log.
+    /// Adds a warning, also to the log; one that is there already is not repeated.
     pub fn warn(&self, text: String) {
-        tracing::warn!("{text}");
-        self.0.send_modify(|facts| add(&mut facts.warnings, text));
+        self.0.send_if_modified(|facts| {
+            let added = add(&mut facts.warnings, &text);
+            if added {
+                tracing::warn!("{text}");
+            }
+            added
+        });
     }
 
     /// Adds a setting that was changed, also to the log.
     pub fn changed(&self, text: String) {
         tracing::info!("set on Redis: {text}");
-        self.0.send_modify(|facts| add(&mut facts.changed, text));
+        self.0.send_modify(|facts| {
+            add(&mut facts.changed, &text);
+        });
     }
 
     /// Adds a copy that was saved, also to the log.
     pub fn rescued(&self, file: String) {
         tracing::info!("the copy that is given up was saved: {file}");
-        self.0.send_modify(|facts| add(&mut facts.rescued, file));
+        self.0.send_modify(|facts| {
+            add(&mut facts.rescued, &file);
+        });
     }
 }
 
-fn add(sentences: &mut Vec<String>, text: String) {
-    if sentences.contains(&text) {
-        return;
+/// Whether it was not there.
+fn add(sentences: &mut Vec<String>, text: &String) -> bool {
+    if sentences.contains(text) {
+        return false;
     }
     if sentences.len() >= SENTENCES {
         sentences.remove(0);
     }
-    sentences.push(text);
+    sentences.push(text.clone());
+    true
 }

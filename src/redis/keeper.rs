@@ -322,6 +322,7 @@ impl Keeper {
             Attended::Done(Some(facts)) => {
                 self.met = Some(run);
                 self.renewal.masterauth = masterauth;
+                self.renewal.unread = None;
                 self.board.meet(facts);
             }
             // It became busy or silent in the middle: its settings are looked at next time.
@@ -362,7 +363,9 @@ impl Keeper {
 
     fn problem(&mut self, problem: Option<String>) {
         if let Charge::Local(_) = self.charge {
-            self.board.problems(problem.into_iter().chain(self.trouble.clone()).collect());
+            let others = [self.trouble.clone(), self.renewal.unread.clone()];
+            let all = problem.into_iter().chain(others.into_iter().flatten());
+            self.board.problems(all.collect());
         }
     }
 }

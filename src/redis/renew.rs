@@ -30,6 +30,10 @@ pub(super) struct Renewal {
     trial: Option<Trial>,
     /// What was tried last, and when.
     tried: Option<(u64, Instant)>,
+    /// With which reading of the files the local Redis read its certificates again, and when.
+    reloaded: Option<(u64, Instant)>,
+    /// Why this run of it could not, until it can.
+    pub unread: Option<String>,
     /// Which connection was told of, with which reading of the files and which line of it.
     noted: Option<(Weak<Link>, u64, Option<usize>)>,
     /// The number of what replicas of this Redis log in with.
@@ -69,10 +73,14 @@ impl Keeper {
             }
         }
         self.note_access();
-        if self.is_trial_due() {
-            if !self.reload_certificates().await {
-                return false;
-            }
+        let trial = self.is_trial_due();
+        if (trial || self.renewal.unread.is_some())
+            && self.is_reload_due()
+            && !self.reload_certificates().await
+        {
+            return false;
+        }
+        if trial {
             self.begin_trial();
         }
         self.renew_masterauth().await
@@ -90,8 +98,7 @@ impl Keeper {
         let Some(link) = self.link.as_ref().filter(|_| self.renewal.trial.is_none()) else {
             return false;
         };
-        let last = self.renewal.tried.filter(|(generation, _)| *generation == newest);
-        let rested = |span: Duration| last.is_none_or(|(_, at)| at.elapsed() >= span);
+        let rested = |span| has_rested(self.renewal.tried, newest, span);
         let used = link.used();
         if used.with.generation != newest || used.is_older() {
             return rested(AGAIN);
@@ -160,23 +167,35 @@ impl Keeper {
         }
     }
 
-    /// Lets the local Redis read its certificates again: they come from files too, and it does not
-    /// look at them by itself. `false` when something came that cannot wait.
+    /// Whether the local Redis may be asked to read its certificates again: once for each change of the
+    /// hive's own files, which come with those of Redis, then now and then.
+    fn is_reload_due(&self) -> bool {
+        let access = &self.dialer.access;
+        matches!(self.charge, Charge::Local(_))
+            && access.uses_tls()
+            && has_rested(self.renewal.reloaded, access.newest().generation, LOOK_AGAIN)
+    }
+
+    /// Lets Redis read its certificates again: it does not look at its files by itself. `false` when
+    /// something came that cannot wait.
     async fn reload_certificates(&mut self) -> bool {
-        let (Charge::Local(_), true) = (&self.charge, self.dialer.access.uses_tls()) else {
-            return true;
-        };
         let Some(link) = self.link.clone() else { return true };
         let reload = async move {
             let name = get_text(&link, CERTIFICATE).await.filter(|name| !name.is_empty())?;
             set(&link, CERTIFICATE, &name).await
         };
         match self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(reload)).await {
-            Attended::Done(Some(Err(text))) => {
-                self.board.warn(format!("Redis could not read its certificates again: {text}"));
+            Attended::Done(outcome) => {
+                let generation = self.dialer.access.newest().generation;
+                self.renewal.reloaded = Some((generation, Instant::now()));
+                if let Some(outcome) = outcome {
+                    let told =
+                        |text| format!("Redis could not read its certificates again: {text}");
+                    self.renewal.unread = outcome.err().map(told);
+                }
                 true
             }
-            Attended::Done(_) | Attended::Late => true,
+            Attended::Late => true,
             Attended::Interrupted | Attended::Stop => false,
         }
     }
@@ -204,4 +223,9 @@ impl Keeper {
             Attended::Interrupted | Attended::Stop => false,
         }
     }
+}
+
+/// Whether this was not done yet for the newest reading of the files, or not for so long.
+fn has_rested(done: Option<(u64, Instant)>, newest: u64, span: Duration) -> bool {
+    done.is_none_or(|(generation, at)| generation != newest || at.elapsed() >= span)
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use redis::Value;
 use redis_hive::election::{RedisOrder, RedisView, Target};
-use redis_hive::redis::{Access, AccessSettings, Password, RedisSettings, TlsFiles};
+use redis_hive::redis::{Access, AccessSettings, Facts, Password, RedisSettings, TlsFiles};
 
 use crate::support::certs::{Authority, Files, NAME, contents};
 use crate::support::mount::Mount;
@@ -46,6 +46,20 @@ fn room_with(file: &Mount, server: &Server) -> Room {
     let settings_ = AccessSettings { username: Some("hive".into()), password, tls: None };
     let access = Access::open(settings_).expect("a good file");
     Room::open(RedisSettings { access, ..settings(server.addr) })
+}
+
+fn tls(mount: &Mount) -> Option<TlsFiles> {
+    let files = Files::inside(mount.dir());
+    Some(TlsFiles {
+        ca: files.ca,
+        pair: Some((files.cert, files.key)),
+        server_name: Some(NAME.to_owned()),
+    })
+}
+
+fn access(mount: &Mount) -> Access {
+    let settings = AccessSettings { tls: tls(mount), ..AccessSettings::default() };
+    Access::open(settings).expect("good files")
 }
 
 fn problems(room: &Room) -> Vec<String> {
@@ -174,6 +188,49 @@ async fn a_file_that_is_broken_changes_nothing_and_is_told() {
     soon("it is mended", || problems(&room).is_empty().then_some(())).await;
 }
 
+/// How often a command was given to this server.
+fn calls(server: &Server, command: &str) -> u64 {
+    let stats = server.info_of("commandstats", &format!("cmdstat_{command}"));
+    let calls = stats.strip_prefix("calls=").and_then(|rest| rest.split(',').next());
+    calls.map_or(0, |calls| calls.parse().expect("a number"))
+}
+
+/// The server refuses what is new, and cannot read its own files: it is told once, with measure, and no
+/// longer than it is so.
+#[tokio::test]
+async fn a_server_is_let_read_its_certificates_once_for_each_change() {
+    let Some(binary) = system() else { return };
+    let authority = Authority::new("test CA");
+    let identity = authority.identity(&[]);
+    let good = contents(&authority.pem, &identity);
+    let with = |password| [&good[..], &[("password", password)]].concat();
+    let (theirs, ours) = (Mount::new(&good), Mount::new(&with("old-password\n")));
+    let server = Server::with_tls(&binary, &Files::inside(theirs.dir()).redis_flags(PORT));
+    let_in(&server, "old-password");
+    let password = Password::File(ours.path("password"));
+    let settings_ = AccessSettings { username: Some("hive".into()), password, tls: tls(&ours) };
+    let access = Access::open(settings_).expect("good files");
+    let mut room = Room::open(RedisSettings { access, ..settings(server.addr) });
+    room.up("the server", |_| true).await;
+    soon("its settings are put right", || (!masterauth(&server).is_empty()).then_some(())).await;
+    room.facts("the run", |it| it.run_id.is_some()).await;
+    let before = calls(&server, "config|set");
+
+    theirs.swap(&[good[0], ("cert.pem", "none"), ("key.pem", "none")]);
+    ours.swap(&with("new-password\n"));
+    let unread = |it: &Facts| it.problems.iter().any(|it| it.contains("could not read its certif"));
+    room.facts("it cannot read them", unread).await;
+    let tried = calls(&server, "auth");
+    soon("it is tried again", || (calls(&server, "auth") > tried + 1).then_some(())).await;
+    assert_eq!(calls(&server, "config|set"), before + 1);
+
+    theirs.swap(&good);
+    ours.swap(&with("old-password\n"));
+    let facts = room.facts("it can", |it| !unread(it)).await;
+    assert!(!facts.warnings.iter().any(|it| it.contains("certificates")), "{facts:?}");
+    soon("nothing is left to say", || problems(&room).is_empty().then_some(())).await;
+}
+
 /// First both CAs, then the new certificates, then only the new CA, as docs/security.md says. The
 /// server reads its own files again because the hive lets it.
 #[tokio::test]
@@ -182,16 +239,8 @@ async fn certificates_are_changed_without_a_cut_connection() {
     let (old, new) = (Authority::new("old CA"), Authority::new("new CA"));
     let (first, second) = (old.identity(&[]), new.identity(&[]));
     let mount = Mount::new(&contents(&old.pem, &first));
-    let files = Files::inside(mount.dir());
-    let server = Server::with_tls(&binary, &files.redis_flags(PORT));
-    let tls = TlsFiles {
-        ca: files.ca.clone(),
-        pair: Some((files.cert.clone(), files.key.clone())),
-        server_name: Some(NAME.to_owned()),
-    };
-    let access = Access::open(AccessSettings { tls: Some(tls), ..AccessSettings::default() });
-    let access = access.expect("good files");
-    let mut room = Room::open(RedisSettings { access, ..settings(server.addr) });
+    let server = Server::with_tls(&binary, &Files::inside(mount.dir()).redis_flags(PORT));
+    let mut room = Room::open(RedisSettings { access: access(&mount), ..settings(server.addr) });
     room.up("the server", |_| true).await;
     let before = standing(&server);
 
@@ -205,16 +254,8 @@ async fn certificates_are_changed_without_a_cut_connection() {
         soon("the change is in use", || (settled() == Some(number)).then_some(())).await;
         assert_eq!(problems(&room), [""; 0]);
     }
-    let files = Files::inside(other.dir());
-    let tls = TlsFiles {
-        ca: files.ca,
-        pair: Some((files.cert, files.key)),
-        server_name: Some(NAME.to_owned()),
-    };
-    let newcomer = Access::open(AccessSettings { tls: Some(tls), ..AccessSettings::default() });
-    let newcomer = newcomer.expect("good files");
     let mut late = Room::open(RedisSettings {
-        access: newcomer,
+        access: access(&other),
         node_name: "late".to_owned(),
         ..settings(server.addr)
     });
