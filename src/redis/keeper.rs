@@ -319,11 +319,10 @@ impl Keeper {
         let look =
             async move { super::settings::first_contact(&link, &access, &info, timeout).await };
         match self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(look)).await {
-            Attended::Done(Some(facts)) => {
+            Attended::Done(Some(met)) => {
                 self.met = Some(run);
-                self.renewal.masterauth = masterauth;
-                self.renewal.unread = None;
-                self.board.meet(facts);
+                self.renewal.begin_run(masterauth, met.locked_out);
+                self.board.meet(met.facts);
             }
             // It became busy or silent in the middle: its settings are looked at next time.
             Attended::Done(None) | Attended::Late | Attended::Interrupted => {}
@@ -363,8 +362,8 @@ impl Keeper {
 
     fn problem(&mut self, problem: Option<String>) {
         if let Charge::Local(_) = self.charge {
-            let others = [self.trouble.clone(), self.renewal.unread.clone()];
-            let all = problem.into_iter().chain(others.into_iter().flatten());
+            let all =
+                problem.into_iter().chain(self.trouble.clone()).chain(self.renewal.problems());
             self.board.problems(all.collect());
         }
     }

@@ -13,13 +13,14 @@ use super::attend::Attended;
 use super::connection::{Answer, Link};
 use super::contact::{Contact, contact_with};
 use super::keeper::{ANSWER_TIMEOUT, Charge, Keeper};
-use super::settings::{MASTERAUTH_SET, get_text, set, set_masterauth};
+use super::settings::{MASTERAUTH_REFUSED, MASTERAUTH_SET, get_text, set, set_masterauth};
 
 /// How long a trial may take.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How soon what was refused is tried again: the server may learn of it later.
 const AGAIN: Duration = Duration::from_secs(3);
-/// How often it is looked again whether what is in use still serves for a new connection.
+/// How often it is looked again whether what is in use still serves for a new connection, and what
+/// Redis did not take is given to it again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The setting with which Redis reads all its certificates again, also where it stays the same.
 const CERTIFICATE: &str = "tls-cert-file";
@@ -33,17 +34,43 @@ pub(super) struct Renewal {
     /// With which reading of the files the local Redis read its certificates again, and when.
     reloaded: Option<(u64, Instant)>,
     /// Why this run of it could not, until it can.
-    pub unread: Option<String>,
+    unread: Option<String>,
     /// Which connection was told of, with which reading of the files and which line of it.
     noted: Option<(Weak<Link>, u64, Option<usize>)>,
-    /// The number of what replicas of this Redis log in with.
-    pub masterauth: u64,
+    /// The number of what the local Redis logs in to its master with.
+    masterauth: Option<u64>,
+    /// The number of what it did not take as that, and when.
+    locked_out: Option<(u64, Instant)>,
 }
 
 struct Trial {
     generation: u64,
     outcome: oneshot::Receiver<Contact>,
     _abort: DropGuard,
+}
+
+impl Renewal {
+    /// Another run of the local Redis was met: it has just read its files, and was told what to log in
+    /// with.
+    pub fn begin_run(&mut self, masterauth: u64, locked_out: bool) {
+        self.unread = None;
+        self.note_masterauth(masterauth, locked_out);
+    }
+
+    /// What is wrong now, in sentences.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        let locked_out = self.locked_out.map(|_| MASTERAUTH_REFUSED.to_owned());
+        self.unread.clone().into_iter().chain(locked_out)
+    }
+
+    fn note_masterauth(&mut self, number: u64, locked_out: bool) {
+        self.masterauth = (!locked_out).then_some(number);
+        self.locked_out = locked_out.then(|| (number, Instant::now()));
+    }
+
+    fn is_masterauth_due(&self, number: u64) -> bool {
+        self.masterauth != Some(number) && has_rested(self.locked_out, number, LOOK_AGAIN)
+    }
 }
 
 impl Keeper {
@@ -205,17 +232,15 @@ impl Keeper {
     async fn renew_masterauth(&mut self) -> bool {
         let (number, password) = self.dialer.access.replication();
         let (Charge::Local(_), Some(link)) = (&self.charge, self.link.clone()) else { return true };
-        let Some(password) = password.filter(|_| self.renewal.masterauth != number) else {
+        let Some(password) = password.filter(|_| self.renewal.is_masterauth_due(number)) else {
             return true;
         };
         let renew = async move { set_masterauth(&link, &password).await };
         match self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(renew)).await {
             Attended::Done(Some(outcome)) => {
-                self.renewal.masterauth = number;
-                match outcome {
-                    Ok(true) => self.board.changed(MASTERAUTH_SET.to_owned()),
-                    Ok(false) => {}
-                    Err(text) => self.board.warn(text),
+                self.renewal.note_masterauth(number, outcome.is_err());
+                if let Ok(true) = outcome {
+                    self.board.changed(MASTERAUTH_SET.to_owned());
                 }
                 true
             }
@@ -228,4 +253,22 @@ impl Keeper {
 /// Whether this was not done yet for the newest reading of the files, or not for so long.
 fn has_rested(done: Option<(u64, Instant)>, newest: u64, span: Duration) -> bool {
     done.is_none_or(|(generation, at)| generation != newest || at.elapsed() >= span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_redis_did_not_take_is_given_again_after_a_rest() {
+        let mut renewal = Renewal::default();
+        assert!(renewal.is_masterauth_due(1));
+        renewal.begin_run(1, true);
+        assert_eq!(renewal.problems().collect::<Vec<_>>(), [MASTERAUTH_REFUSED]);
+        assert!(!renewal.is_masterauth_due(1) && renewal.is_masterauth_due(2), "a new one at once");
+        renewal.locked_out = Instant::now().checked_sub(LOOK_AGAIN).map(|then| (1, then));
+        assert!(renewal.is_masterauth_due(1));
+        renewal.note_masterauth(1, false);
+        assert!(!renewal.is_masterauth_due(1) && renewal.problems().next().is_none());
+    }
 }
