@@ -157,8 +157,11 @@ impl Access {
         if !self.settings.has_files() {
             return;
         }
-        let settings = self.settings.clone();
-        let read = move || Credentials::read(&settings);
+        let (settings, state) = (self.settings.clone(), self.state.clone());
+        let read = move || {
+            let known = state.borrow().newest.clone();
+            Credentials::read_again(&settings, &known)
+        };
         tokio::spawn(keep_reading(READ_EVERY, self.state.clone(), read, State::take));
     }
 
@@ -278,15 +281,13 @@ impl State {
         }
     }
 
-    /// Takes what was read over. Broken files change nothing.
-    fn take(&mut self, read: Result<Credentials, Vec<AccessError>>) -> bool {
+    /// Takes what was read over, where it is another thing. Broken files change nothing.
+    fn take(&mut self, read: Result<Option<Credentials>, Vec<AccessError>>) -> bool {
         match read {
-            Ok(mut read) => {
+            Ok(read) => {
                 self.suspected = None;
                 self.broken.clear();
-                if read.same_as(&self.newest) {
-                    return false;
-                }
+                let Some(mut read) = read else { return false };
                 read.generation = self.newest.generation + 1;
                 let old = std::mem::replace(&mut self.newest, Arc::new(read));
                 // What nobody has accepted yet is no better than what it was to replace.

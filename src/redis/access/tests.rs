@@ -7,9 +7,7 @@ fn credentials(password: &str) -> Credentials {
         password: Password::Given(SecretString::from(password.to_owned())),
         ..AccessSettings::default()
     };
-    let mut credentials = Credentials::read(&settings).expect("no files");
-    credentials.raw_for_test(password);
-    credentials
+    Credentials::read(&settings).expect("no files")
 }
 
 fn access(password: &str) -> Access {
@@ -19,7 +17,7 @@ fn access(password: &str) -> Access {
 }
 
 fn take(access: &Access, read: Result<Credentials, Vec<AccessError>>) {
-    access.state.send_if_modified(|state| state.take(read));
+    access.state.send_if_modified(|state| state.take(read.map(Some)));
 }
 
 fn passwords(access: &Access) -> Vec<String> {
@@ -124,7 +122,7 @@ fn broken_files_are_told_when_they_stay_broken_and_change_nothing() {
     let told = access.problems(SystemTime::now());
     assert!(told.len() == 1 && told[0].starts_with("--redis-key: it does not belong"), "{told:?}");
     assert_eq!(passwords(&access), ["old"]);
-    take(&access, Ok(credentials("old")));
+    access.state.send_if_modified(|state| state.take(Ok(None)));
     assert_eq!(access.problems(SystemTime::now()), [""; 0]);
     assert_eq!(access.newest().generation, 0, "nothing has changed");
 }
@@ -150,6 +148,23 @@ fn what_was_refused_is_looked_at_again_until_it_is_taken() {
     accept(&access, Who::Watched);
     assert_eq!(access.problems(now), [""; 0]);
     assert!(!access.is_doubtful(Who::Watched, now));
+}
+
+#[test]
+fn what_the_files_held_before_is_not_taken_again() {
+    let path = std::env::temp_dir().join(format!("redis-hive-password-{}", std::process::id()));
+    let settings =
+        AccessSettings { password: Password::File(path.clone()), ..AccessSettings::default() };
+    std::fs::write(&path, "old\n").expect("a file");
+    let known = Credentials::read(&settings).expect("a good file");
+    assert!(Credentials::read_again(&settings, &known).expect("a good file").is_none());
+    std::fs::write(&path, "new\nold\n").expect("a file");
+    let read = Credentials::read_again(&settings, &known).expect("a good file").expect("a change");
+    assert_eq!(read.passwords.len(), 2);
+    std::fs::write(&path, "\n").expect("a file");
+    let errors = Credentials::read_again(&settings, &known).err().expect("nothing is in it");
+    assert_eq!(errors[0].flag, "--redis-password-file");
+    std::fs::remove_file(&path).expect("the file");
 }
 
 #[test]
