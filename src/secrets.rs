@@ -50,6 +50,9 @@ pub enum SecretsError {
     /// It is a directory, a device or a pipe.
     #[error("{} is no regular file", .0.display())]
     NoFile(PathBuf),
+    /// The value of this environment variable is no UTF-8.
+    #[error("{0} is no text (UTF-8)")]
+    NoText(&'static str),
     /// It is longer than this.
     #[error("longer than {0} bytes")]
     FileTooLong(usize),
@@ -68,6 +71,16 @@ pub enum SecretsError {
     /// A secret has a blank, a control character, or something that is not ASCII.
     #[error("the secret in line {0} has a character that is not visible ASCII")]
     BadCharacter(usize),
+}
+
+/// The secret text of an environment variable; `None` where it is not set, or set to nothing (an unset
+/// template value).
+///
+/// # Errors
+/// [`SecretsError::NoText`]: what cannot be read must not count as not given.
+pub fn variable(name: &'static str) -> Option<Result<SecretString, SecretsError>> {
+    let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+    Some(value.into_string().map(SecretString::from).map_err(|_| SecretsError::NoText(name)))
 }
 
 /// One secret. Wiped when its last clone is dropped, and never printed.

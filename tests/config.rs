@@ -1,6 +1,8 @@
 //! The settings: what is taken, what is refused, and in which words.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command as Process;
 use std::time::Duration;
 
@@ -223,13 +225,13 @@ fn an_empty_variable_counts_as_not_set() {
 #[test]
 fn a_password_is_kept_and_never_shown() {
     let secret = || SecretString::from("correct-horse");
-    let outside = Outside { password: Some(secret()), ..Outside::default() };
+    let outside = Outside { password: Some(Ok(secret())), ..Outside::default() };
     let config = judge_in(&outside, &["--service=x", "--redis-username=u"]).expect("fine").config;
     assert_eq!(config.redis_password.as_ref().map(|p| p.expose_secret()), Some("correct-horse"));
     assert!(!format!("{config:?}{outside:?}").contains("correct-horse"));
 
     let both = Outside {
-        password: Some(secret()),
+        password: Some(Ok(secret())),
         password_file: Some(Ok(secret())),
         ..Outside::default()
     };
@@ -242,7 +244,7 @@ fn secrets_come_from_one_place_and_are_never_shown() {
     let secrets = |text: &str| Secrets::parse(text).expect("secrets");
     let (one, two) = ("correct-horse-battery", "staple-horse-battery");
     let variable = Outside {
-        secret: Some(SecretString::from(format!("{one}\n{two}\n"))),
+        secret: Some(Ok(SecretString::from(format!("{one}\n{two}\n")))),
         ..Outside::default()
     };
     let config = judge_in(&variable, &["--service=x"]).expect("fine").config;
@@ -260,7 +262,7 @@ fn secrets_come_from_one_place_and_are_never_shown() {
     let alone = judge_in(&Outside::default(), &["--service=x", "--bind=127.0.0.1"]).expect("fine");
     assert!(!alone.config.is_open());
 
-    let short = || Some(SecretString::from("horse"));
+    let short = || Some(Ok(SecretString::from("horse")));
     for outside in [
         Outside { secret: short(), ..Outside::default() },
         Outside { secret: short(), ..file.clone() },
@@ -296,7 +298,7 @@ fn quorum_and_replicas_are_bounded() {
 /// It has no Redis, but watches the master's like every other hive.
 #[test]
 fn a_witness_is_told_which_flags_it_does_not_use() {
-    let secret = Some(SecretString::from("x"));
+    let secret = Some(Ok(SecretString::from("x")));
     let outside = Outside { password: secret, ..Outside::default() };
     let flags = ["--peer=10.0.0.1", "--witness=yes", "--redis=127.0.0.1:6390"];
     let checked = judge_in(&outside, &flags).expect("nothing collides with no Redis");
@@ -363,6 +365,31 @@ fn a_rescue_directory_that_cannot_be_used_is_bad_usage() {
     for ((code, told), why) in seen.iter().zip(["is no directory", "cannot find", "cannot write"]) {
         assert_eq!(*code, Some(64), "{told}");
         assert!(told.starts_with("redis-hive: --rescue-dir: ") && told.contains(why), "{told}");
+    }
+}
+
+/// What cannot be used as a secret must not count as no secret.
+#[test]
+fn a_secret_that_cannot_be_read_is_bad_usage() {
+    for flag in ["--secret-file", "--redis-password-file"] {
+        for empty in ["", " "] {
+            assert_eq!(errors(&["--peer=10.0.0.1", &format!("{flag}={empty}")]), [flag]);
+        }
+    }
+    let no_text = OsStr::from_bytes(b"correct-horse-battery-\xff");
+    let variables =
+        [("HIVE_SECRET", "--secret-file"), ("HIVE_REDIS_PASSWORD", "--redis-password-file")];
+    let commands: [(&[&str], _); 2] =
+        [(&["run", "--peer=10.0.0.1"], &variables[..]), (&["pause"], &variables[..1])];
+    for (args, variables) in commands {
+        for (variable, flag) in variables {
+            let mut program = Process::new(env!("CARGO_BIN_EXE_redis-hive"));
+            let refused = program.args(args).env(variable, no_text).output().expect("it starts");
+            let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(64), "{told}");
+            let wanted = format!("redis-hive: {flag}: {variable} is no text");
+            assert!(told.starts_with(&wanted) && !told.contains("horse"), "{told}");
+        }
     }
 }
 

@@ -390,6 +390,21 @@ async fn a_wrong_password_is_told_and_the_right_one_is_used_for_replication() {
     replica.follow(&server);
 }
 
+/// As Redis answers where `rename-command` has taken `AUTH` away.
+#[tokio::test]
+async fn what_quotes_the_password_is_not_told() {
+    let stranger = Stranger::speaking(
+        b"-ERR unknown command 'AUTH', with args beginning with: 'hive' 'sesame' \r\n",
+    );
+    let password = Some(SecretString::from("sesame".to_owned()));
+    let access = Access::fixed(Some("hive".to_owned()), password);
+    let mut room = Room::open(RedisSettings { access, ..settings(stranger) });
+    room.view(RedisView::Unfit).await;
+    let facts = room.facts("the reason", |it| !it.problems.is_empty()).await;
+    assert!(facts.problems[0].contains("AUTH failed with an error"), "{facts:?}");
+    assert!(!format!("{facts:?}").contains("sesame"), "{facts:?}");
+}
+
 #[tokio::test]
 async fn an_acl_user_with_few_rights_suffices_and_refusals_are_told() {
     let Some(binary) = system() else { return };

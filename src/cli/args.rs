@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use secrecy::SecretString;
 
 use super::dev::DevArgs;
 use super::examples;
 use crate::config::{Flags, Outside};
 use crate::redis::{Access, AccessSettings, TlsFiles, first_password};
-use crate::secrets::Secrets;
+use crate::secrets::{self, Secrets};
 
 /// High availability for Redis: one small binary beside every server.
 #[derive(Parser, Debug)]
@@ -169,16 +168,10 @@ fn outside(flags: &Flags, given: &ArgMatches) -> Outside {
     let rescue_dir = flags.rescue_dir.as_deref().map(str::trim).filter(|path| !path.is_empty());
     Outside {
         pod_ip: std::env::var("POD_IP").ok(),
-        password: std::env::var("HIVE_REDIS_PASSWORD")
-            .ok()
-            .filter(|password| !password.is_empty())
-            .map(SecretString::from),
+        password: secrets::variable("HIVE_REDIS_PASSWORD"),
         password_file: file.map(|path| first_password(Path::new(path))),
         redis_tls: tls_problems(flags),
-        secret: std::env::var("HIVE_SECRET")
-            .ok()
-            .filter(|secret| !secret.is_empty())
-            .map(SecretString::from),
+        secret: secrets::variable("HIVE_SECRET"),
         secret_file: secret_file.map(|path| Secrets::read(Path::new(path))),
         rescue_dir: rescue_dir.map(|path| writable(Path::new(path))),
         from_env,

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::http::Outcome;
 use crate::http::journal::Transition;
 use crate::http::status::{Role, Status};
-use crate::secrets::Secrets;
+use crate::secrets::{self, Secrets};
 
 use super::args::{AskArgs, SwitchoverArgs};
 use super::fetch::{FetchError, Fetched};
@@ -226,14 +226,13 @@ async fn spans(addr: &str, epoch: u64) -> Option<String> {
 /// The secret that is used, from `--secret-file` or `HIVE_SECRET`; `None` where neither is given.
 fn secret(file: Option<&str>) -> Result<Option<SecretString>, String> {
     let file = file.map(str::trim).filter(|path| !path.is_empty());
-    let text = std::env::var("HIVE_SECRET").ok().filter(|text| !text.is_empty());
-    let secrets = match (file, text.map(SecretString::from)) {
+    let secrets = match (file, secrets::variable("HIVE_SECRET")) {
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => {
             return Err("HIVE_SECRET is set too: give the secret in one place only".to_owned());
         }
         (Some(file), None) => Secrets::read(Path::new(file)),
-        (None, Some(text)) => Secrets::parse(text.expose_secret()),
+        (None, Some(text)) => text.and_then(|text| Secrets::parse(text.expose_secret())),
     };
     let secrets = secrets.map_err(|error| error.to_string())?;
     Ok(secrets.first().map(|secret| secret.text().clone()))

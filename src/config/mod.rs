@@ -165,14 +165,14 @@ pub enum LogFormat {
 pub struct Outside {
     /// `POD_IP`, set from the downward API.
     pub pod_ip: Option<String>,
-    /// `HIVE_REDIS_PASSWORD`
-    pub password: Option<SecretString>,
+    /// `HIVE_REDIS_PASSWORD`, or why it could not be read.
+    pub password: Option<Result<SecretString, SecretsError>>,
     /// What reading `--redis-password-file` gave: its first line, or why it could not be read.
     pub password_file: Option<Result<SecretString, String>>,
     /// What is wrong with the files of TLS to Redis: the flag, and the problem.
     pub redis_tls: Vec<(&'static str, String)>,
-    /// `HIVE_SECRET`
-    pub secret: Option<SecretString>,
+    /// `HIVE_SECRET`, or why it could not be read.
+    pub secret: Option<Result<SecretString, SecretsError>>,
     /// What reading `--secret-file` gave.
     pub secret_file: Option<Result<Secrets, SecretsError>>,
     /// Whether `--rescue-dir` can be written to, or why not.
@@ -255,8 +255,7 @@ impl Config {
                 .map(str::to_owned),
             redis_password: values::password(&mut read, outside),
             redis_password_file: read
-                .optional("--redis-password-file", flags.redis_password_file.as_ref())
-                .map(PathBuf::from),
+                .file("--redis-password-file", flags.redis_password_file.as_ref()),
             redis_tls: tls::redis_tls(&mut read, flags, outside),
             secrets: values::secrets(&mut read, flags, outside),
             name: values::name(&mut read, flags),

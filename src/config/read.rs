@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// One thing that is wrong with the settings: which flag, what was seen, how to mend it.
@@ -113,6 +114,17 @@ impl Reader<'_> {
     pub fn optional<'t>(&self, flag: &str, text: Option<&'t String>) -> Option<&'t str> {
         let text = text?.trim();
         (!text.is_empty() || !self.is_env(flag)).then_some(text)
+    }
+
+    /// The path of an optional file. A flag that names none is an error: it would otherwise count as not
+    /// given, and what it was to protect would stand open.
+    pub fn file(&mut self, flag: &'static str, text: Option<&String>) -> Option<PathBuf> {
+        let path = self.optional(flag, text)?;
+        if path.is_empty() {
+            self.error(flag, "give the path of a file, or leave the flag out");
+            return None;
+        }
+        Some(PathBuf::from(path))
     }
 
     /// A span of time within `range`.

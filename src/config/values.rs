@@ -105,7 +105,11 @@ pub(super) fn password(read: &mut Reader<'_>, outside: &Outside) -> Option<Secre
             );
             None
         }
-        (Some(Ok(password)), None) | (None, Some(password)) => Some(password.clone()),
+        (None, Some(Err(why))) => {
+            read.error("--redis-password-file", format!("{why}: give the password in a file"));
+            None
+        }
+        (Some(Ok(password)), None) | (None, Some(Ok(password))) => Some(password.clone()),
         (None, None) => None,
     }
 }
@@ -151,13 +155,14 @@ pub(super) fn rescue(read: &mut Reader<'_>, flags: &Flags, outside: &Outside) ->
 }
 
 pub(super) fn secrets(read: &mut Reader<'_>, flags: &Flags, outside: &Outside) -> SecretSource {
-    let file = read.optional("--secret-file", flags.secret_file.as_ref()).map(PathBuf::from);
+    let file = read.file("--secret-file", flags.secret_file.as_ref());
     let secrets = match (&outside.secret_file, &outside.secret) {
         (None, None) => Ok(Secrets::default()),
         (Some(_), Some(_)) => Err("HIVE_SECRET is set too: give secrets in one place only".into()),
         (Some(Ok(secrets)), None) => Ok(secrets.clone()),
         (Some(Err(why)), None) => Err(format!("{why}; {SECRET_RULES}")),
-        (None, Some(text)) => Secrets::parse(text.expose_secret())
+        (None, Some(Err(why))) => Err(format!("{why}; {SECRET_RULES}")),
+        (None, Some(Ok(text))) => Secrets::parse(text.expose_secret())
             .map_err(|why| format!("HIVE_SECRET: {why}; {SECRET_RULES}")),
     };
     let secrets = secrets.unwrap_or_else(|problem: String| {

@@ -3,8 +3,9 @@
 //!
 //! A change goes in two steps. Every new connection tries the **newest** set first. The set that was
 //! in use before stays beside it, for servers that do not accept the newest yet, until the local Redis
-//! and the watched master have accepted the newest; then it is forgotten. What replicas log in with
-//! (`masterauth`) is what the master accepted.
+//! and the watched master have accepted the newest; then it is forgotten. Of several passwords in one
+//! file only the first counts as accepted. What replicas log in with (`masterauth`) is what the master
+//! accepted.
 
 mod ages;
 mod credentials;
@@ -18,8 +19,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use ages::AccessAges;
-pub(super) use credentials::Credentials;
 pub use credentials::{AccessSettings, Password, TlsFiles, first_password};
+pub(super) use credentials::{Credentials, Used};
 
 use super::certificate::Validity;
 use super::connection::Endpoint;
@@ -62,7 +63,8 @@ struct State {
     /// so it counts when it is found twice.
     suspected: Option<Vec<AccessError>>,
     broken: Vec<AccessError>,
-    refused: BTreeMap<Who, String>,
+    /// What servers do not accept, in sentences.
+    doubts: BTreeMap<Who, String>,
     /// The certificates that servers have shown.
     shown: BTreeMap<Who, (Endpoint, Validity)>,
 }
@@ -86,7 +88,7 @@ impl Access {
             replication: (0, None),
             suspected: None,
             broken: Vec::new(),
-            refused: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             shown: BTreeMap::new(),
         };
         let (state, _alive) = watch::channel(state);
@@ -126,7 +128,7 @@ impl Access {
     pub fn problems(&self, now: SystemTime) -> Vec<String> {
         let state = self.state.borrow();
         let broken = state.broken.iter().map(broken_sentence);
-        let mut problems: Vec<String> = broken.chain(state.refused.values().cloned()).collect();
+        let mut problems: Vec<String> = broken.chain(state.doubts.values().cloned()).collect();
         if let Some(tls) = &state.newest.tls {
             let own = [("in --redis-cert", tls.own), ("in --redis-ca that lasts longest", tls.ca)];
             let own = own.into_iter().filter_map(|(whose, validity)| Some((whose, validity?)));
@@ -165,8 +167,11 @@ impl Access {
         if !self.settings.has_files() {
             return;
         }
-        let settings = self.settings.clone();
-        let read = move || Credentials::read(&settings);
+        let (settings, state) = (self.settings.clone(), self.state.clone());
+        let read = move || {
+            let known = state.borrow().newest.clone();
+            Credentials::read_again(&settings, &known)
+        };
         tokio::spawn(keep_reading(READ_EVERY, self.state.clone(), read, State::take));
     }
 
@@ -178,7 +183,7 @@ impl Access {
     fn need(&self, who: Who, needed: bool) {
         self.state.send_modify(|state| {
             state.met.remove(&who);
-            state.refused.remove(&who);
+            state.doubts.remove(&who);
             state.shown.remove(&who);
             if needed {
                 state.needed.insert(who);
@@ -200,12 +205,17 @@ impl Access {
         [Some(&state.newest), state.proven.as_ref()].into_iter().flatten().cloned().collect()
     }
 
-    /// A server took these, logged in with this password of them.
-    pub(super) fn accepted(&self, who: Who, with: &Credentials, password: Option<&SecretString>) {
+    /// A server took these.
+    pub(super) fn accepted(&self, who: Who, endpoint: &Endpoint, used: &Used) {
+        let password = used.password();
         self.state.send_modify(|state| {
-            if with.generation == state.newest.generation {
+            let newest = used.with.generation == state.newest.generation;
+            if newest && used.is_older() {
+                state.met.remove(&who);
+                state.doubt(who, older_sentence(endpoint));
+            } else if newest {
                 state.met.insert(who);
-                state.refused.remove(&who);
+                state.doubts.remove(&who);
                 state.settle();
             }
             // A Redis whose `masterauth` appears in the middle of a handshake waits in vain for an
@@ -220,20 +230,18 @@ impl Access {
         });
     }
 
-    /// A server does not take the newest.
-    pub(super) fn refused(&self, who: Who, endpoint: &Endpoint, reason: &str) {
-        let sentence = format!(
-            "The Redis at {endpoint} does not accept what is new in the files of --redis-password-file \
-             and --redis-cert ({reason}): what was there before is still used."
-        );
-        self.state.send_if_modified(|state| {
-            let news = state.refused.get(&who) != Some(&sentence);
-            if news {
-                tracing::warn!(what = sentence, "Redis does not take what is new in the files");
-            }
-            state.refused.insert(who, sentence);
-            news
-        });
+    /// A server refused these on a connection of their own; `in_use`: with them the one that stands was
+    /// opened.
+    pub(super) fn refused(&self, who: Who, endpoint: &Endpoint, reason: &str, in_use: bool) {
+        let sentence = if in_use {
+            format!("A new connection to the Redis at {endpoint} would fail: {reason}.")
+        } else {
+            format!(
+                "The Redis at {endpoint} does not accept what is new in the files of \
+                 --redis-password-file and --redis-cert ({reason}): what was there before is still used."
+            )
+        };
+        self.state.send_if_modified(|state| state.doubt(who, sentence));
     }
 
     /// A server showed this certificate.
@@ -243,9 +251,12 @@ impl Access {
         });
     }
 
-    /// Whether the certificate that this server showed ends soon.
-    pub(super) fn ends_soon(&self, who: Who, now: SystemTime) -> bool {
-        self.state.borrow().shown.get(&who).is_some_and(|(_, validity)| validity.needs_care(now))
+    /// Whether a new connection to this server may fail: it refused one, or the certificate that it
+    /// showed ends soon.
+    pub(super) fn is_doubtful(&self, who: Who, now: SystemTime) -> bool {
+        let state = self.state.borrow();
+        state.doubts.contains_key(&who)
+            || state.shown.get(&who).is_some_and(|(_, validity)| validity.needs_care(now))
     }
 
     /// What replicas log in with, and a number that changes with it.
@@ -261,6 +272,17 @@ impl std::fmt::Debug for Access {
 }
 
 impl State {
+    /// Takes note of what this server does not accept; whether it is another thing than before, which
+    /// is logged.
+    fn doubt(&mut self, who: Who, sentence: String) -> bool {
+        let news = self.doubts.get(&who) != Some(&sentence);
+        if news {
+            tracing::warn!(what = sentence, "Redis does not take what is in the files");
+        }
+        self.doubts.insert(who, sentence);
+        news
+    }
+
     /// Forgets the old set when the newest has been accepted by all that are needed.
     fn settle(&mut self) {
         if self.proven.is_some() && self.met.is_superset(&self.needed) && !self.met.is_empty() {
@@ -269,23 +291,21 @@ impl State {
         }
     }
 
-    /// Takes what was read over. Broken files change nothing.
-    fn take(&mut self, read: Result<Credentials, Vec<AccessError>>) -> bool {
+    /// Takes what was read over, where it is another thing. Broken files change nothing.
+    fn take(&mut self, read: Result<Option<Credentials>, Vec<AccessError>>) -> bool {
         match read {
-            Ok(mut read) => {
+            Ok(read) => {
                 self.read_at = Instant::now();
                 self.suspected = None;
                 self.broken.clear();
-                if read.same_as(&self.newest) {
-                    return false;
-                }
+                let Some(mut read) = read else { return false };
                 read.generation = self.newest.generation + 1;
                 self.changed_at = self.read_at;
                 let old = std::mem::replace(&mut self.newest, Arc::new(read));
                 // What nobody has accepted yet is no better than what it was to replace.
                 self.proven.get_or_insert(old);
                 self.met.clear();
-                self.refused.clear();
+                self.doubts.clear();
                 tracing::info!("the files for Redis have changed: new connections use what is new");
                 true
             }
@@ -306,6 +326,13 @@ impl State {
             }
         }
     }
+}
+
+fn older_sentence(endpoint: &Endpoint) -> String {
+    format!(
+        "The Redis at {endpoint} refuses the first password of --redis-password-file and was logged in \
+         to with an older one: let it accept the first before the older one is taken away."
+    )
 }
 
 fn broken_sentence(error: &AccessError) -> String {

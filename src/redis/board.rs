@@ -103,31 +103,42 @@ impl Board {
         }
     }
 
-    /// Adds a warning, also to the log.
+    /// Adds a warning, also to the log; one that is there already is not repeated.
     pub fn warn(&self, text: String) {
-        tracing::warn!(what = text, "Redis needs care");
-        self.facts.send_modify(|facts| add(&mut facts.warnings, text));
+        self.facts.send_if_modified(|facts| {
+            let added = add(&mut facts.warnings, &text);
+            if added {
+                tracing::warn!(what = text, "Redis needs care");
+            }
+            added
+        });
     }
 
     /// Adds a setting that was changed, also to the log.
     pub fn changed(&self, text: String) {
         tracing::info!(what = text, "set on Redis");
-        self.facts.send_modify(|facts| add(&mut facts.changed, text));
+        self.facts.send_modify(|facts| {
+            add(&mut facts.changed, &text);
+        });
     }
 
     /// Adds a copy that was saved, also to the log.
     pub fn rescued(&self, file: String) {
         tracing::info!(file, "the copy that is given up was saved");
-        self.facts.send_modify(|facts| add(&mut facts.rescued, file));
+        self.facts.send_modify(|facts| {
+            add(&mut facts.rescued, &file);
+        });
     }
 }
 
-fn add(sentences: &mut Vec<String>, text: String) {
-    if sentences.contains(&text) {
-        return;
+/// Whether it was not there.
+fn add(sentences: &mut Vec<String>, text: &String) -> bool {
+    if sentences.contains(text) {
+        return false;
     }
     if sentences.len() >= SENTENCES {
         sentences.remove(0);
     }
-    sentences.push(text);
+    sentences.push(text.clone());
+    true
 }

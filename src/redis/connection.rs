@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use socket2::SockRef;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::access::{Access, Credentials, Who};
+use super::access::{Access, Credentials, Used, Who};
 use super::stream::{Guarded, Stream};
 use super::tls::refusal;
 use crate::election::RedisAddr;
@@ -124,8 +124,7 @@ pub(super) struct Link {
     connection: MultiplexedConnection,
     budget: Arc<AtomicUsize>,
     end: CancellationToken,
-    /// What was shown to Redis, and which of the passwords it took.
-    used: Mutex<(Arc<Credentials>, Option<usize>)>,
+    used: Mutex<Used>,
     /// Something was answered: what ends it from now on is no refusal.
     answered: AtomicBool,
     failure: Arc<OnceLock<String>>,
@@ -208,7 +207,7 @@ impl Dialer {
 
     /// `AUTH` and `CLIENT SETNAME`; `None` when the way is free.
     pub async fn log_in(&self, link: &Link) -> Option<Answer> {
-        let with = link.used().0;
+        let with = link.used().with;
         if let Some(refusal) = link.authenticate(&with).await {
             return Some(refusal);
         }
@@ -237,15 +236,13 @@ impl Link {
             ended.run_until_cancelled(driver).await;
             ended.cancel();
         });
-        let (used, answered) = (Mutex::new((with, None)), AtomicBool::new(false));
+        let (used, answered) = (Mutex::new(Used { with, line: None }), AtomicBool::new(false));
         Ok(Arc::new(Link { connection, budget, end, used, answered, failure }))
     }
 
-    /// What was shown to Redis, and the password it took.
-    pub fn used(&self) -> (Arc<Credentials>, Option<SecretString>) {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let password = used.1.and_then(|line| used.0.passwords.get(line).cloned());
-        (used.0.clone(), password)
+    /// What was shown to Redis, and which of the passwords it took.
+    pub fn used(&self) -> Used {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// `AUTH`, with one password after the other; `None` when one was taken or none is needed. Where
@@ -261,7 +258,7 @@ impl Link {
                     return None;
                 }
                 Answer::Error(text) | Answer::Denied(text) => {
-                    refused.get_or_insert(Answer::Denied(text));
+                    refused.get_or_insert(Answer::Denied(login_refusal(text)));
                 }
                 other => return Some(other),
             }
@@ -274,7 +271,7 @@ impl Link {
 
     fn adopt(&self, with: &Arc<Credentials>, line: Option<usize>) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        *used = (with.clone(), line);
+        *used = Used { with: with.clone(), line };
     }
 
     /// Sends one command and waits for its answer, without a deadline. Commands are sent in the
@@ -331,6 +328,21 @@ pub(super) fn short(text: &str) -> String {
     text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// The errors that never quote the arguments of the command.
+const DENIED: [&str; 3] = ["NOAUTH", "WRONGPASS", "NOPERM"];
+
+/// What is told of the error that `AUTH` brought. Redis quotes the arguments of a command that it does
+/// not know (`rename-command AUTH`), so the words of such an error are kept back.
+pub(super) fn login_refusal(error: String) -> String {
+    let code = error.split(' ').next().unwrap_or_default();
+    if DENIED.contains(&code) {
+        return error;
+    }
+    "AUTH failed with an error that may quote the password and is not shown: is a password set in \
+     Redis, and has AUTH its own name there?"
+        .to_owned()
+}
+
 fn read(value: Value) -> Answer {
     match value {
         Value::Okay => Answer::Text("OK".to_owned()),
@@ -352,10 +364,31 @@ fn read(value: Value) -> Answer {
                 "BUSY" | "LOADING" => Answer::Busy,
                 // Alive, and full: no reason to count it as gone.
                 "ERR" if text.contains("max number of clients") => Answer::Busy,
-                "NOAUTH" | "WRONGPASS" | "NOPERM" => Answer::Denied(text),
+                code if DENIED.contains(&code) => Answer::Denied(text),
                 _ => Answer::Error(text),
             }
         }
         _ => Answer::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_may_quote_the_password_is_kept_back() {
+        for told in ["WRONGPASS invalid username-password pair", "NOAUTH Authentication required."]
+        {
+            assert_eq!(login_refusal(told.to_owned()), told);
+        }
+        for quoting in [
+            "ERR unknown command 'AUTH', with args beginning with: 'hive' 'sesame' ",
+            "ERR unknown command `AUTH`, with args beginning with: `sesame`, ",
+            "WRONGPASSWORD sesame",
+            "sesame",
+        ] {
+            assert!(!login_refusal(quoting.to_owned()).contains("sesame"), "{quoting}");
+        }
     }
 }

@@ -319,10 +319,10 @@ impl Keeper {
         let look =
             async move { super::settings::first_contact(&link, &access, &info, timeout).await };
         match self.attend(Instant::now() + ANSWER_TIMEOUT, Box::pin(look)).await {
-            Attended::Done(Some(facts)) => {
+            Attended::Done(Some(met)) => {
                 self.met = Some(run);
-                self.renewal.masterauth = masterauth;
-                self.board.meet(facts);
+                self.renewal.begin_run(masterauth, met.locked_out);
+                self.board.meet(met.facts);
             }
             // It became busy or silent in the middle: its settings are looked at next time.
             Attended::Done(None) | Attended::Late | Attended::Interrupted => {}
@@ -362,7 +362,9 @@ impl Keeper {
 
     fn problem(&mut self, problem: Option<String>) {
         if let Charge::Local(_) = self.charge {
-            self.board.problems(problem.into_iter().chain(self.trouble.clone()).collect());
+            let all =
+                problem.into_iter().chain(self.trouble.clone()).chain(self.renewal.problems());
+            self.board.problems(all.collect());
         }
     }
 }

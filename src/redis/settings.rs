@@ -99,6 +99,13 @@ pub enum BootFence {
     Missing,
 }
 
+/// What the first contact with a run brought.
+pub(super) struct Met {
+    pub facts: Facts,
+    /// It did not take what it logs in to its master with.
+    pub locked_out: bool,
+}
+
 /// Compares the settings of a newly met run with what they must be and sets those that differ.
 /// `None` when the connection broke or Redis became busy: nothing is known then, ask again.
 pub(super) async fn first_contact(
@@ -106,7 +113,8 @@ pub(super) async fn first_contact(
     access: &Access,
     info: &Info,
     redis_timeout: Duration,
-) -> Option<Facts> {
+) -> Option<Met> {
+    let mut locked_out = false;
     let mut facts = Facts {
         run_id: Some(info.passport.run_id),
         version: Some(info.passport.version),
@@ -146,13 +154,13 @@ pub(super) async fn first_contact(
         match set_masterauth(link, &password).await? {
             Ok(true) => facts.changed.push(MASTERAUTH_SET.to_owned()),
             Ok(false) => {}
-            Err(text) => facts.warnings.push(text),
+            Err(Refused) => locked_out = true,
         }
     }
     look_at_persistence(link, &mut facts).await?;
     look_at_stale_data(link, &mut facts, info).await?;
     look_at_busy_threshold(link, &mut facts, redis_timeout).await?;
-    Some(facts)
+    Some(Met { facts, locked_out })
 }
 
 fn boot_fence(info: &Info) -> BootFence {
@@ -233,12 +241,18 @@ async fn correct(link: &Link, facts: &mut Facts, name: &str, value: &str) -> Opt
 /// What is told of a password: neither the old nor the new one.
 pub(super) const MASTERAUTH_SET: &str = "masterauth: set";
 
-/// Sets `masterauth` where it is another one: whether it was, or why Redis did not take it. `None`
-/// when no answer came.
+/// What a refused `masterauth` means. Redis's own words could quote the arguments.
+pub(super) const MASTERAUTH_REFUSED: &str =
+    "Redis refused CONFIG SET masterauth: it cannot replicate from a master with a password.";
+
+/// Redis did not take it.
+pub(super) struct Refused;
+
+/// Sets `masterauth` where it is another one: whether it was. `None` when no answer came.
 pub(super) async fn set_masterauth(
     link: &Link,
     password: &SecretString,
-) -> Option<Result<bool, String>> {
+) -> Option<Result<bool, Refused>> {
     let name = "masterauth";
     if let Setting::Is(old) = get(link, name).await?
         && Zeroizing::new(old).as_str() == password.expose_secret()
@@ -246,10 +260,7 @@ pub(super) async fn set_masterauth(
         return Some(Ok(false));
     }
     let set = set(link, name, password.expose_secret()).await?;
-    // The text of an error could quote the arguments.
-    let refused = "Redis refused CONFIG SET masterauth: it cannot replicate from a master with a \
-                   password.";
-    Some(set.map(|()| true).map_err(|_| refused.to_owned()))
+    Some(set.map(|()| true).map_err(|_| Refused))
 }
 
 /// Persistence is the operator's choice and is never touched: it is told where it is on.

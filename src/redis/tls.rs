@@ -7,12 +7,17 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, Error, InconsistentKeys, RootCertStore,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use zeroize::Zeroizing;
 
 use super::certificate::Validity;
 
@@ -25,6 +30,8 @@ pub(super) struct Material<'a> {
     /// `--redis-tls-server-name`
     pub server_name: Option<&'a str>,
 }
+
+type PrivateKey = Zeroizing<PrivateKeyDer<'static>>;
 
 /// How a TLS connection is opened.
 #[derive(Clone)]
@@ -213,9 +220,10 @@ fn own_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, AccessError> {
     Ok(chain)
 }
 
-fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, AccessError> {
+fn private_key(pem: &[u8]) -> Result<PrivateKey, AccessError> {
     // What the parser says could quote the file.
     PrivateKeyDer::from_pem_slice(pem)
+        .map(Zeroizing::new)
         .map_err(|_| AccessError::new("--redis-key", "there is no unencrypted private key in it"))
 }
 
@@ -227,7 +235,7 @@ fn server_name(name: &str) -> Result<ServerName<'static>, AccessError> {
 
 fn config(
     roots: RootCertStore,
-    own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    own: Option<(Vec<CertificateDer<'static>>, PrivateKey)>,
 ) -> Result<ClientConfig, AccessError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let bad = |error: Error| match error {
@@ -241,9 +249,22 @@ fn config(
         .map_err(bad)?
         .with_root_certificates(roots);
     let mut config = match own {
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(bad)?,
+        Some((chain, key)) => {
+            let own = certified(chain, &key).map_err(bad)?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
+        }
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::disabled();
     Ok(config)
+}
+
+/// The certificate with its key, which stays in one place: [`ClientConfig`] would leave a copy behind.
+fn certified(chain: Vec<CertificateDer<'static>>, key: &PrivateKey) -> Result<CertifiedKey, Error> {
+    let own = CertifiedKey::new(chain, any_supported_type(key)?);
+    match own.keys_match() {
+        // Of some keys it cannot be told.
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(own),
+        Err(error) => Err(error),
+    }
 }

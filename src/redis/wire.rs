@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::access::Credentials;
-use super::connection::{DialError, Dialer, short};
+use super::connection::{DialError, Dialer, login_refusal, short};
 use super::stream::Stream;
 
 /// The most that is read at once.
@@ -84,8 +84,8 @@ impl Wire {
             words.push(password.expose_secret());
             match self.ask(&words).await {
                 Ok(_) => return Ok(()),
-                Err(error @ WireError::Refused(_)) => {
-                    refused.get_or_insert(error);
+                Err(WireError::Refused(error)) => {
+                    refused.get_or_insert(WireError::Refused(login_refusal(error)));
                 }
                 Err(error) => return Err(error),
             }

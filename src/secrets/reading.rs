@@ -30,7 +30,7 @@ pub async fn keep_reading<S, T: Send + 'static>(
 }
 
 /// The content of a regular file of at most `max` bytes. Symbolic links are followed. It is read into
-/// one buffer that is wiped.
+/// a buffer that does not grow and is wiped.
 ///
 /// # Errors
 ///
@@ -41,21 +41,46 @@ pub fn read_bytes(path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, Secrets
         why: error.to_string(),
     };
     // Opening a pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+    let seen = std::fs::metadata(path).map_err(unreadable)?;
+    if !seen.is_file() {
         return Err(SecretsError::NoFile(path.to_owned()));
     }
-    let mut file = File::open(path).map_err(unreadable)?;
-    let mut bytes = Zeroizing::new(vec![0; max + 1]);
+    // A file may grow meanwhile, and some file systems say 0 for every size.
+    let stated = usize::try_from(seen.len()).map_or(max, |size| size.min(max));
+    for size in [stated, max] {
+        let bytes = read_at_most(path, size + 1).map_err(unreadable)?;
+        if bytes.len() <= size {
+            return Ok(bytes);
+        }
+    }
+    Err(SecretsError::FileTooLong(max))
+}
+
+/// The first `max` bytes of a file.
+fn read_at_most(path: &Path, max: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut file = File::open(path)?;
+    let mut bytes = Zeroizing::new(vec![0; max]);
     let mut len = 0;
     while let Some(room) = bytes.get_mut(len..).filter(|room| !room.is_empty()) {
-        match file.read(room).map_err(unreadable)? {
+        match file.read(room)? {
             0 => break,
             count => len += count,
         }
     }
-    if len > max {
-        return Err(SecretsError::FileTooLong(max));
-    }
     bytes.truncate(len);
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As in /proc, where every size is 0.
+    #[test]
+    fn a_file_that_states_no_size_is_read_whole_and_within_bounds() {
+        let path = Path::new("/proc/self/status");
+        let bytes = read_bytes(path, 64 << 10).expect("it can be read");
+        assert!(bytes.starts_with(b"Name:") && bytes.len() > 100);
+        assert_eq!(read_bytes(path, 100), Err(SecretsError::FileTooLong(100)));
+    }
 }

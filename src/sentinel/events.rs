@@ -1,5 +1,6 @@
 //! What changed, as Sentinel publishes it.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 
 use super::Settings;
@@ -20,7 +21,8 @@ pub(super) fn between(settings: &Settings, old: &Topology, new: &Topology) -> Ve
     let mut story = Story { name: &settings.name, master, events: Vec::new() };
     let switched = story.master(old.master.as_ref(), settings.quorum, new.usable());
     story.replicas(if switched { &[] } else { &old.replicas }, &new.replicas);
-    story.hives(&old.hives, &new.hives);
+    // Who was known before there was any master was told of to nobody.
+    story.hives(if old.master.is_none() { &[] } else { &old.hives }, &new.hives);
     story.events
 }
 
@@ -45,17 +47,15 @@ impl Story<'_> {
             self.tell("+switch-master", format!("{} {from} {at}", self.name));
             return true;
         }
-        let whole = format!("master {} {at}", self.name);
-        match (old.node.up, new.node.up) {
-            (true, false) => {
+        if old.node.up != new.node.up {
+            let whole = format!("master {} {at}", self.name);
+            if new.node.up {
+                self.tell("-sdown", whole.clone());
+                self.tell("-odown", whole);
+            } else {
                 self.tell("+sdown", whole.clone());
                 self.tell("+odown", format!("{whole} #quorum {usable}/{quorum}"));
             }
-            (false, true) => {
-                self.tell("-sdown", whole.clone());
-                self.tell("-odown", whole);
-            }
-            _ => {}
         }
         false
     }
@@ -63,34 +63,21 @@ impl Story<'_> {
     fn replicas(&mut self, old: &[super::Replica], new: &[super::Replica]) {
         for replica in new {
             let then = old.iter().find(|then| then.node.addr == replica.node.addr);
-            let name = replica.node.addr.to_string();
-            let whole = self.instance("slave", &name, &replica.node);
-            if then.is_none() {
-                self.tell("+slave", whole.clone());
-            }
-            self.down_or_up(then.map(|then| &then.node), &replica.node, &whole);
-            if then.is_some_and(|then| !then.link_up) && replica.link_up {
-                self.tell("+slave-reconf-done", whole);
-            }
+            let done = then.is_some_and(|then| !then.link_up) && replica.link_up;
+            let channels = [
+                then.is_none().then_some("+slave"),
+                down_or_up(then.map(|then| &then.node), &replica.node),
+                done.then_some("+slave-reconf-done"),
+            ];
+            self.instance(channels, "slave", replica.node.addr, &replica.node);
         }
     }
 
     fn hives(&mut self, old: &[Node], new: &[Node]) {
         for hive in new {
             let then = old.iter().find(|then| then.addr == hive.addr);
-            let whole = self.instance("sentinel", &hive.id, hive);
-            if then.is_none() {
-                self.tell("+sentinel", whole.clone());
-            }
-            self.down_or_up(then, hive, &whole);
-        }
-    }
-
-    fn down_or_up(&mut self, old: Option<&Node>, new: &Node, whole: &str) {
-        match (old.is_none_or(|old| old.up), new.up) {
-            (true, false) => self.tell("+sdown", whole.to_owned()),
-            (false, true) => self.tell("-sdown", whole.to_owned()),
-            _ => {}
+            let channels = [then.is_none().then_some("+sentinel"), down_or_up(then, hive)];
+            self.instance(channels, "sentinel", &hive.id, hive);
         }
     }
 
@@ -98,10 +85,26 @@ impl Story<'_> {
         self.events.push(Event { channel, message });
     }
 
-    /// How Sentinel names an instance that belongs to a master.
-    fn instance(&self, kind: &str, name: &str, node: &Node) -> String {
-        let (at, master) = (place(node.addr), place(self.master.node.addr));
-        format!("{kind} {name} {at} @ {} {master}", self.name)
+    /// Names an instance that belongs to a master, as Sentinel does, on these channels.
+    fn instance(
+        &mut self,
+        channels: impl IntoIterator<Item = Option<&'static str>>,
+        kind: &str,
+        name: impl Display,
+        node: &Node,
+    ) {
+        for channel in channels.into_iter().flatten() {
+            let (at, master) = (place(node.addr), place(self.master.node.addr));
+            self.tell(channel, format!("{kind} {name} {at} @ {} {master}", self.name));
+        }
+    }
+}
+
+fn down_or_up(old: Option<&Node>, new: &Node) -> Option<&'static str> {
+    match (old.is_none_or(|old| old.up), new.up) {
+        (true, false) => Some("+sdown"),
+        (false, true) => Some("-sdown"),
+        _ => None,
     }
 }
 
@@ -138,6 +141,18 @@ mod tests {
             ]
         );
         assert_eq!(told(&one, &three(1, 0).following(&one)), [""; 0], "nothing new");
+    }
+
+    #[test]
+    fn hives_that_were_there_before_the_first_master_are_told_with_it() {
+        let before = Topology { master: None, ..three(1, 0) }.following(&Topology::default());
+        assert_eq!(told(&Topology::default(), &before), [""; 0]);
+        let mut first = three(1, 0);
+        first.hives[1].up = false;
+        let told = told(&before, &first.following(&before));
+        let of_hives: Vec<&str> =
+            told.iter().filter_map(|it| it.split_once(" sentinel ")).map(|(it, _)| it).collect();
+        assert_eq!(of_hives, ["+sentinel", "+sentinel", "+sdown"]);
     }
 
     /// The lines that a real Sentinel published when its master was killed.

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use redis::Value;
 use redis_hive::election::{RedisOrder, RedisView, Target};
-use redis_hive::redis::{Access, AccessSettings, Password, RedisSettings, TlsFiles};
+use redis_hive::redis::{Access, AccessSettings, Facts, Password, RedisSettings, TlsFiles};
 use redis_hive::secrets::reading::READ_EVERY;
 
 use crate::support::certs::{Authority, Files, NAME, contents};
@@ -47,6 +47,20 @@ fn room_with(file: &Mount, server: &Server) -> Room {
     let settings_ = AccessSettings { username: Some("hive".into()), password, tls: None };
     let access = Access::open(settings_).expect("a good file");
     Room::open(RedisSettings { access, ..settings(server.addr) })
+}
+
+fn tls(mount: &Mount) -> Option<TlsFiles> {
+    let files = Files::inside(mount.dir());
+    Some(TlsFiles {
+        ca: files.ca,
+        pair: Some((files.cert, files.key)),
+        server_name: Some(NAME.to_owned()),
+    })
+}
+
+fn access(mount: &Mount) -> Access {
+    let settings = AccessSettings { tls: tls(mount), ..AccessSettings::default() };
+    Access::open(settings).expect("good files")
 }
 
 fn problems(room: &Room) -> Vec<String> {
@@ -106,7 +120,8 @@ async fn a_password_is_changed_in_two_steps_without_a_cut_connection() {
     assert!(matches!(room.probed(master.addr).await, RedisView::Up(_)));
 }
 
-/// A hive that starts in the middle of a change knows the file only.
+/// A hive that starts in the middle of a change knows the file only. What it had to begin with is told,
+/// and left as soon as the server takes the first line.
 #[tokio::test]
 async fn of_several_passwords_the_first_that_is_accepted_is_used() {
     let Some(binary) = system() else { return };
@@ -116,6 +131,45 @@ async fn of_several_passwords_the_first_that_is_accepted_is_used() {
     let mut room = room_with(&file, &server);
     room.up("the server", |_| true).await;
     soon("replicas use it", || (masterauth(&server) == "old-password").then_some(())).await;
+    let told = problems(&room);
+    assert!(told.len() == 1 && told[0].contains("refuses the first password"), "{told:?}");
+    let before = standing(&server);
+
+    let_in(&server, "new-password");
+    soon("replicas use it", || (masterauth(&server) == "new-password").then_some(())).await;
+    shut_out(&server, "old-password");
+    assert_eq!(problems(&room), [""; 0]);
+    room.clear();
+    room.up("it goes on", |_| true).await;
+    assert_eq!(standing(&server), before, "the connection is the same");
+}
+
+/// What a trial of what is in use says is taken back by the next one that goes well.
+#[tokio::test]
+async fn that_a_new_connection_would_fail_is_told_as_long_as_it_is_so() {
+    let Some(binary) = system() else { return };
+    let server = Server::fenced(&binary);
+    let_in(&server, "old-password");
+    let file = Mount::new(&[("password", "new-password\nold-password\n")]);
+    let mut room = room_with(&file, &server);
+    room.up("the server", |_| true).await;
+    let told = |words: &'static str| {
+        let room = &room;
+        async move {
+            soon(words, || {
+                let told = problems(room);
+                (told.len() == 1 && told[0].contains(words)).then_some(())
+            })
+            .await;
+        }
+    };
+    told("refuses the first password").await;
+    shut_out(&server, "old-password");
+    told("would fail: WRONGPASS").await;
+    let_in(&server, "old-password");
+    told("refuses the first password").await;
+    let_in(&server, "new-password");
+    soon("nothing is left to say", || problems(&room).is_empty().then_some(())).await;
 }
 
 #[tokio::test]
@@ -142,6 +196,49 @@ async fn a_file_that_is_broken_changes_nothing_and_is_told() {
     assert!(mended.read < broken.read && mended.in_force > broken.in_force, "{mended:?}");
 }
 
+/// How often a command was given to this server.
+fn calls(server: &Server, command: &str) -> u64 {
+    let stats = server.info_of("commandstats", &format!("cmdstat_{command}"));
+    let calls = stats.strip_prefix("calls=").and_then(|rest| rest.split(',').next());
+    calls.map_or(0, |calls| calls.parse().expect("a number"))
+}
+
+/// The server refuses what is new, and cannot read its own files: it is told once, with measure, and no
+/// longer than it is so.
+#[tokio::test]
+async fn a_server_is_let_read_its_certificates_once_for_each_change() {
+    let Some(binary) = system() else { return };
+    let authority = Authority::new("test CA");
+    let identity = authority.identity(&[]);
+    let good = contents(&authority.pem, &identity);
+    let with = |password| [&good[..], &[("password", password)]].concat();
+    let (theirs, ours) = (Mount::new(&good), Mount::new(&with("old-password\n")));
+    let server = Server::with_tls(&binary, &Files::inside(theirs.dir()).redis_flags(PORT));
+    let_in(&server, "old-password");
+    let password = Password::File(ours.path("password"));
+    let settings_ = AccessSettings { username: Some("hive".into()), password, tls: tls(&ours) };
+    let access = Access::open(settings_).expect("good files");
+    let mut room = Room::open(RedisSettings { access, ..settings(server.addr) });
+    room.up("the server", |_| true).await;
+    soon("its settings are put right", || (!masterauth(&server).is_empty()).then_some(())).await;
+    room.facts("the run", |it| it.run_id.is_some()).await;
+    let before = calls(&server, "config|set");
+
+    theirs.swap(&[good[0], ("cert.pem", "none"), ("key.pem", "none")]);
+    ours.swap(&with("new-password\n"));
+    let unread = |it: &Facts| it.problems.iter().any(|it| it.contains("could not read its certif"));
+    room.facts("it cannot read them", unread).await;
+    let tried = calls(&server, "auth");
+    soon("it is tried again", || (calls(&server, "auth") > tried + 1).then_some(())).await;
+    assert_eq!(calls(&server, "config|set"), before + 1);
+
+    theirs.swap(&good);
+    ours.swap(&with("old-password\n"));
+    let facts = room.facts("it can", |it| !unread(it)).await;
+    assert!(!facts.warnings.iter().any(|it| it.contains("certificates")), "{facts:?}");
+    soon("nothing is left to say", || problems(&room).is_empty().then_some(())).await;
+}
+
 /// First both CAs, then the new certificates, then only the new CA, as docs/security.md says. The
 /// server reads its own files again because the hive lets it.
 #[tokio::test]
@@ -150,16 +247,8 @@ async fn certificates_are_changed_without_a_cut_connection() {
     let (old, new) = (Authority::new("old CA"), Authority::new("new CA"));
     let (first, second) = (old.identity(&[]), new.identity(&[]));
     let mount = Mount::new(&contents(&old.pem, &first));
-    let files = Files::inside(mount.dir());
-    let server = Server::with_tls(&binary, &files.redis_flags(PORT));
-    let tls = TlsFiles {
-        ca: files.ca.clone(),
-        pair: Some((files.cert.clone(), files.key.clone())),
-        server_name: Some(NAME.to_owned()),
-    };
-    let access = Access::open(AccessSettings { tls: Some(tls), ..AccessSettings::default() });
-    let access = access.expect("good files");
-    let mut room = Room::open(RedisSettings { access, ..settings(server.addr) });
+    let server = Server::with_tls(&binary, &Files::inside(mount.dir()).redis_flags(PORT));
+    let mut room = Room::open(RedisSettings { access: access(&mount), ..settings(server.addr) });
     room.up("the server", |_| true).await;
     let before = standing(&server);
 
@@ -173,16 +262,8 @@ async fn certificates_are_changed_without_a_cut_connection() {
         soon("the change is in use", || (settled() == Some(number)).then_some(())).await;
         assert_eq!(problems(&room), [""; 0]);
     }
-    let files = Files::inside(other.dir());
-    let tls = TlsFiles {
-        ca: files.ca,
-        pair: Some((files.cert, files.key)),
-        server_name: Some(NAME.to_owned()),
-    };
-    let newcomer = Access::open(AccessSettings { tls: Some(tls), ..AccessSettings::default() });
-    let newcomer = newcomer.expect("good files");
     let mut late = Room::open(RedisSettings {
-        access: newcomer,
+        access: access(&other),
         node_name: "late".to_owned(),
         ..settings(server.addr)
     });
