@@ -9,10 +9,18 @@ use crate::render::{config_map, containers, of_kind, workloads};
 pub const RULES: &[WholeRule] = &[
     WholeRule {
         why: "every Service leads to pods, and to a port they have",
-        faults: |objects| {
-            of_kind(objects, "Service").flat_map(|s| unreachable(objects, s)).collect()
-        },
+        faults: lost_services,
         spoil: |objects| change(objects, "Service", "/spec/selector", json!({"app": "other"})),
+    },
+    WholeRule {
+        why: "before Kubernetes 1.32 no port of an init container is found by its name",
+        faults: lost_services,
+        spoil: |objects| {
+            let native = workloads(objects).any(|workload| {
+                workload.pointer("/spec/template/spec/initContainers").is_some()
+            });
+            native && change(objects, "Service", "/spec/ports/0/targetPort", json!("tcp-redis"))
+        },
     },
     WholeRule {
         why: "the budget counts every pod",
@@ -79,6 +87,11 @@ fn selects(selector: &Value, labels: &Value) -> bool {
     selector.as_object().is_some_and(|pairs| pairs.iter().all(|(key, value)| labels[key] == *value))
 }
 
+/// Services that lead nowhere.
+fn lost_services(objects: &[Value]) -> Vec<String> {
+    of_kind(objects, "Service").flat_map(|service| unreachable(objects, service)).collect()
+}
+
 fn unreachable(objects: &[Value], service: &Value) -> Vec<String> {
     let selected: Vec<&Value> =
         workloads(objects).filter(|w| selects(&service["spec"]["selector"], labels(w))).collect();
@@ -86,8 +99,13 @@ fn unreachable(objects: &[Value], service: &Value) -> Vec<String> {
         return vec![format!("Service {} selects nothing", name(service))];
     }
     let open = |target: &Value| {
-        let ports = selected.iter().flat_map(|workload| containers(workload)).flat_map(ports);
-        ports.into_iter().any(|port| port["name"] == *target || port["containerPort"] == *target)
+        selected.iter().any(|workload| {
+            let main = &workload["spec"]["template"]["spec"]["containers"];
+            let mut named = main.as_array().into_iter().flatten().flat_map(ports);
+            let mut all = containers(workload).flat_map(ports);
+            named.any(|port| port["name"] == *target)
+                || all.any(|port| port["containerPort"] == *target)
+        })
     };
     let targets = service["spec"]["ports"].as_array().into_iter().flatten();
     targets
