@@ -16,9 +16,8 @@ pub const RULES: &[WholeRule] = &[
         why: "before Kubernetes 1.32 no port of an init container is found by its name",
         faults: lost_services,
         spoil: |objects| {
-            let native = workloads(objects).any(|workload| {
-                workload.pointer("/spec/template/spec/initContainers").is_some()
-            });
+            let native = workloads(objects)
+                .any(|workload| workload.pointer("/spec/template/spec/initContainers").is_some());
             native && change(objects, "Service", "/spec/ports/0/targetPort", json!("tcp-redis"))
         },
     },

@@ -66,6 +66,7 @@ settings() {
         'replica-serve-stale-data no' \
         'save ""' \
         'appendonly no' \
+        'dbfilename dump.rdb' \
         'repl-diskless-sync yes' \
         'repl-diskless-sync-delay 0' \
         'repl-backlog-ttl 0' \
