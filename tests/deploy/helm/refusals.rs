@@ -72,6 +72,8 @@ const NOT_TOGETHER: &[(&str, &[&str])] = &[
     ("redis: {config: 'rename-command CONFIG \"\"'}", &["rename-command CONFIG", "steers"]),
     ("redis: {config: \"maxclients 9\\n  Rename-Command  'replicaof' x\"}", &["steers", "ACL"]),
     ("redis: {config: '\"rename-command\" \"slaveof\" x'}", &["steers"]),
+    ("redis: {config: 'include /more.conf'}", &["include /more.conf", "not checked"]),
+    ("redis: {config: \"maxclients 9\\n 'Include'  more.conf\"}", &["not checked"]),
     (
         "redis: {maxmemoryPercent: 50, resources: {limits: {memory: null}}}",
         &["maxmemoryPercent", "redis.resources.limits.memory"],

@@ -1,6 +1,7 @@
 //! The script that starts Redis, with real servers.
 
 mod container;
+mod passwords;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -37,6 +38,20 @@ fn no_setting_undoes_the_boot_fence() {
             (64 << 20).to_string(),
             "{name}: its own settings"
         );
+    });
+}
+
+/// Also those whose names come before it.
+#[test]
+fn files_beside_redis_conf_win_over_it() {
+    let prepare = |container: &mut Container| {
+        container.write("conf/my.conf", "maxmemory 32mb\n");
+        container.write("conf/redis.conf", "maxmemory 64mb\nmaxclients 99\n");
+        container.write("conf/tls.conf", "maxclients 98\n");
+    };
+    each_server(prepare, |name, container| {
+        assert_eq!(container.setting("maxmemory"), (32 << 20).to_string(), "{name}");
+        assert_eq!(container.setting("maxclients"), "98", "{name}");
     });
 }
 
@@ -129,14 +144,14 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ("rename-command CONFIG \"\"", "renames config"),
         ("  Rename-Command \"replicaof\" x", "renames replicaof"),
         ("maxmemory 1gb\nrename-command client hidden", "renames client"),
+        ("\"rename-command\" CONFIG \"\"", "renames config"),
+        ("'Rename-Command' 'Script' x\r\n", "renames script"),
+        ("maxmemory 1gb\ninclude \"/etc/other.conf\"", "includes /etc/other.conf"),
     ] {
         let container = Container::new(server);
         container.write("conf/redis.conf", prepare);
         refused(&container, words);
     }
-    let container = Container::new(server);
-    container.write("secrets/redis-password", "\n\n");
-    refused(&container, "holds no password");
     refused(&Container::new(None), "neither redis-server nor valkey-server");
 }
 

@@ -45,6 +45,9 @@
 {{- if $renamed -}}
 {{- fail (printf "redis.config: '%s': the hive steers Redis by this command, and replicas copy by it; without it there is no replication. Forbid it to users by their ACL instead" $renamed) -}}
 {{- end -}}
+{{- with regexFind `(?im)^[ \t]*["']?include["']?[ \t].*` .Values.redis.config | trim -}}
+{{- fail (printf "redis.config: '%s': what an included file does to Redis is not checked; write its lines here" .) -}}
+{{- end -}}
 {{- if and (gt (int .Values.redis.maxmemoryPercent) 0) (not (dig "limits" "memory" "" .Values.redis.resources)) -}}
 {{- fail "redis.maxmemoryPercent: a share of what? Set redis.resources.limits.memory" -}}
 {{- end -}}
