@@ -128,6 +128,7 @@ const EFFECTS: &[Effect] = &[
         (CACHE, "/initContainers/1/name", "\"redis\""),
         (CACHE, "/initContainers/[redis]/image", "\"valkey/valkey:9-alpine\""),
         (CACHE, "/initContainers/[redis]/env/[TZ]/value", "\"UTC\""),
+        (CACHE, "/initContainers/[redis]/env/[HIVE_REDIS_USERNAME]/value", "\"hive\""),
         (CACHE, "/initContainers/[redis]/volumeMounts/[modules]/mountPath", "\"/modules\""),
         (CACHE, "/containers/[hive]/image", "\"registry.example.com:5000/redis-hive@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\""),
         (CACHE, "/containers/[hive]/imagePullPolicy", "\"Always\""),

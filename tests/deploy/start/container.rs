@@ -104,7 +104,12 @@ impl Container {
 
     /// What the server has for a setting.
     pub fn setting(&self, name: &str) -> String {
-        let answer = self.ask(&[PASSWORD], &["CONFIG", "GET", name]).expect("an answer");
+        self.setting_as(&[PASSWORD], name)
+    }
+
+    /// The same, after AUTH with these words.
+    pub fn setting_as(&self, login: &[&str], name: &str) -> String {
+        let answer = self.ask(login, &["CONFIG", "GET", name]).expect("an answer");
         let (_, value): (String, String) = redis::from_redis_value(answer).expect("a pair");
         value
     }
@@ -133,6 +138,7 @@ pub fn each_server(prepare: impl Fn(&mut Container), check: impl Fn(&str, &Conta
     }
 }
 
-fn script() -> PathBuf {
+/// Where it is.
+pub fn script() -> PathBuf {
     root().join("deploy/kubernetes/base/config/start-redis.sh")
 }

@@ -2,6 +2,7 @@
 
 mod container;
 mod passwords;
+mod users;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -6,16 +6,22 @@
 # REDIS_CONF_DIR       more settings, *.conf: redis.conf, then the others by name; all of them are read
 #                      before what follows here, so that they cannot undo it
 # REDIS_PASSWORD_FILE  passwords, one a line: the first is used, all are accepted; empty: none is asked for
+# HIVE_REDIS_USERNAME  the ACL user as which hive and replicas log in, made here; empty: the default one
 # REDIS_DATA           the working directory of Redis
 set -eu
 umask 077
 
 conf_dir=${REDIS_CONF_DIR-/etc/redis-hive}
 password_file=${REDIS_PASSWORD_FILE-}
+username=${HIVE_REDIS_USERNAME-}
 data=${REDIS_DATA-/data}
 # The most passwords that the hive takes.
 passwords_max=4
+# What the user of the hive may do: docs/security.md.
+rights='-@all +info +replicaof +config|get +config|set +client|setname +client|list +client|pause +client|unpause +psync +replconf'
 carriage_return=$(printf '\r')
+line_end='
+'
 
 fail() {
     echo "start-redis: $1" >&2
@@ -86,8 +92,32 @@ take() { # LINE
     count=$((count + 1))
 }
 
-passwords() {
-    printf 'masterauth "%s"\nrequirepass "%s"\n' "$first" "$first"
+# Whether a file sets this to that, both in small letters.
+is_set() { # NAME FIRST-ARGUMENT
+    case $names in
+    *"$line_end$1 $2$line_end"*) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+has_acl_file() {
+    case $names in
+    *"${line_end}aclfile "[!"$line_end"]*) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+# As whom this Redis logs in to its master, and who may log in here.
+users() {
+    printf 'masterauth "%s"\n' "$first"
+    [ -z "$username" ] || printf 'masteruser "%s"\n' "$(quoted "$username")"
+    # Beside such a file Redis takes no user from elsewhere.
+    ! has_acl_file || return 0
+    own=$(printf '%s' "${username:-default}" | tr '[:upper:]' '[:lower:]')
+    ! is_set user "$own" || fail "$conf_dir has the user $own, who is made of $password_file"
+    [ -z "$username" ] || printf 'user "%s" on%s %s\n' "$(quoted "$username")" "$accepted" "$rights"
+    ! is_set user default || return 0
+    printf 'requirepass "%s"\n' "$first"
     [ "$count" -eq 1 ] || printf 'user default on ~* &* +@all%s\n' "$accepted"
 }
 
@@ -107,7 +137,7 @@ settings() {
         'daemonize no' \
         "dir \"$data\""
     if [ -n "$password_file" ]; then
-        passwords
+        users
     else
         echo 'protected-mode no'
     fi
@@ -115,6 +145,7 @@ settings() {
 
 program=$(server)
 each_conf check
+names=$line_end$(each_conf names_in)$line_end
 [ -z "$password_file" ] || read_passwords
 # A kept file would be loaded as if it were fresh.
 rm -f -- "$data"/*.rdb "$data/.settings"
