@@ -71,7 +71,10 @@ const EFFECTS: &[Effect] = &[
     ("redis: {maxmemoryPercent: 0}", KUBERNETES, &[
         ("ConfigMap/redis-hive/data", "/redis.conf", "\"maxmemory-policy noeviction\\n\""),
     ]),
-    ("redis: {maxmemoryPercent: 75, config: '', resources: {limits: {memory: 1.5Gi}}}", KUBERNETES, &[
+    ("redis: {config: 'MAXMEMORY 900mb'}", KUBERNETES, &[
+        ("ConfigMap/redis-hive/data", "/redis.conf", "\"MAXMEMORY 900mb\\n\""),
+    ]),
+    ("redis: {maxmemoryPercent: 75, config: '', resources: {requests: {ephemeral-storage: 3Gi}, limits: {memory: 1.5Gi, ephemeral-storage: 3Gi}}}", KUBERNETES, &[
         ("ConfigMap/redis-hive/data", "/redis.conf", "\"maxmemory 1207959552\\n\""),
     ]),
     ("redis: {maxmemoryPercent: 50, config: '', resources: {limits: {memory: 1073741824}}}", KUBERNETES, &[

@@ -80,8 +80,25 @@ const NOT_TOGETHER: &[(&str, &[&str])] = &[
     ),
     (
         "redis: {maxmemoryPercent: 50, resources: {limits: {memory: '1e9'}}}",
-        &["cannot read the limit"],
+        &["redis.resources.limits.memory", "cannot read '1e9'"],
     ),
+    (
+        "redis: {resources: {requests: {ephemeral-storage: 32Gi}, limits: {memory: 16Gi}}}",
+        &["limits.ephemeral-storage: 2Gi", "maxmemory of 8589934592", "at least 16384Mi"],
+    ),
+    (
+        "redis: {resources: {requests: {ephemeral-storage: 1G}, limits: {ephemeral-storage: null}}}",
+        &["requests.ephemeral-storage: 1G", "at least 1024Mi"],
+    ),
+    (
+        "redis: {config: \"maxmemory 1mb\\n 'MaxMemory' 900mb\", resources: {limits: {ephemeral-storage: 1Gi}}}",
+        &["limits.ephemeral-storage: 1Gi", "maxmemory of 943718400", "at least 1800Mi"],
+    ),
+    (
+        "redis: {config: maxmemory 3gb, resources: {requests: {ephemeral-storage: 6Gi}, limits: {ephemeral-storage: 6Gi}}}",
+        &["limits.memory: 1Gi", "too little for the data", "at least 3072Mi"],
+    ),
+    ("redis: {config: maxmemory 1gib}", &["maxmemory 1gib", "no unit 'gib'"]),
     ("hive: {extraEnv: [{name: HIVE_QUORUM, value: '2'}]}", &["HIVE_QUORUM", "hive.settings"]),
     ("hive: {extraEnv: [{name: POD_IP, value: 10.0.0.1}]}", &["POD_IP", "set by the chart"]),
 ];
@@ -100,6 +117,9 @@ const PASSES: &[&str] = &[
     "redis: {config: '# rename-command CONFIG \"\"'}",
     "security: {runAsUser: null, runAsGroup: null, fsGroup: null}",
     "redis: {maxmemoryPercent: 50, resources: {limits: {memory: 1073741824}}}",
+    "redis: {config: maxmemory 900mb}",
+    "redis: {maxmemoryPercent: 0, resources: {limits: {memory: 64Gi}}}",
+    "redis: {resources: {requests: {ephemeral-storage: 16Gi}, limits: {memory: 16Gi, ephemeral-storage: null}}}",
 ];
 
 fn are_refused(cases: &[(&str, &[&str])]) {

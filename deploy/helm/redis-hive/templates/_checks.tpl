@@ -3,6 +3,7 @@
 {{- include "redis-hive.checks.quorum" . -}}
 {{- include "redis-hive.checks.secrets" . -}}
 {{- include "redis-hive.checks.redis" . -}}
+{{- include "redis-hive.checks.memory" . -}}
 {{- include "redis-hive.checks.env" . -}}
 {{- end -}}
 
@@ -48,9 +49,6 @@
 {{- with regexFind `(?im)^[ \t]*["']?include["']?[ \t].*` .Values.redis.config | trim -}}
 {{- fail (printf "redis.config: '%s': what an included file does to Redis is not checked; write its lines here" .) -}}
 {{- end -}}
-{{- if and (gt (int .Values.redis.maxmemoryPercent) 0) (not (dig "limits" "memory" "" .Values.redis.resources)) -}}
-{{- fail "redis.maxmemoryPercent: a share of what? Set redis.resources.limits.memory" -}}
-{{- end -}}
 {{- end -}}
 
 {{- define "redis-hive.checks.env" -}}
@@ -59,17 +57,4 @@
 {{- fail (printf "hive.extraEnv: %s is set by the chart, or belongs into hive.settings" .name) -}}
 {{- end -}}
 {{- end -}}
-{{- end -}}
-
-{{/* maxmemory in bytes: redis.maxmemoryPercent of the memory limit. */}}
-{{- define "redis-hive.maxmemory" -}}
-{{- $limit := .Values.redis.resources.limits.memory -}}
-{{- $text := ternary (int64 $limit | toString) (toString $limit) (kindIs "float64" $limit) -}}
-{{- $number := regexFind `^[0-9]+(\.[0-9]+)?` $text | float64 -}}
-{{- $unit := regexReplaceAll `^[0-9.]+` $text "" -}}
-{{- $units := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
-{{- if not (hasKey $units $unit) -}}
-{{- fail (printf "redis.maxmemoryPercent: cannot read the limit '%s': write it like 2Gi" $text) -}}
-{{- end -}}
-{{- mulf $number (get $units $unit) (divf .Values.redis.maxmemoryPercent 100) | floor | int64 -}}
 {{- end -}}
