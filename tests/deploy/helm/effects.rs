@@ -87,6 +87,7 @@ const EFFECTS: &[Effect] = &[
     (EVERYTHING, KUBERNETES, &[
         ("Deployment/redis-hive-cache/metadata", "/labels/team", "\"a\""),
         ("Deployment/redis-hive-cache/metadata", "/annotations/owner", "\"7\""),
+        ("Deployment/redis-hive-cache/spec/template/metadata", "/labels/team", "\"b\""),
         ("Deployment/redis-hive-cache/spec", "/replicas", "4"),
         ("Deployment/redis-hive-cache/spec/template/metadata", "/labels/cost", "\"1\""),
         ("Deployment/redis-hive-cache/spec/template/metadata", "/annotations/config.linkerd.io~1opaque-ports", "\"6379\""),

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use super::chart::{EVERYTHING, KUBERNETES, dir, examples, helms, objects, rendered};
+use super::chart::{EVERYTHING, KUBERNETES, dir, examples, helms, objects, render_as, rendered};
 use crate::rules;
 use crate::schemas::{OLD_VERSIONS, VERSIONS, validate};
 use crate::settings;
@@ -68,6 +68,31 @@ fn everything_fits_the_schemas_of_kubernetes() {
         let documents: Vec<&str> = documents.into_iter().collect();
         let Some(output) = validate(version, &documents.join("\n---\n")) else { return };
         assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Names that YAML reads as numbers or truth values unless they are quoted.
+#[test]
+fn names_stay_text_whatever_they_look_like() {
+    let odd = "
+fullnameOverride: 'on'
+nameOverride: '123'
+auth: {existingSecret: '0123', keys: {redisPassword: '1', hiveSecret: '2'}, username: '3'}
+tls: {enabled: true, existingSecret: '4', keys: {ca: '5', cert: '6', key: '7'}, serverName: '8'}
+exporter: {enabled: true, passwordsKey: '9'}
+witness: {enabled: true}
+priorityClassName: '1e3'
+runtimeClassName: '11'
+schedulerName: '12'
+";
+    let secret = "{fullnameOverride: 'on', auth: {redisPassword: '1', hiveSecret: '0123456789012345', keys: {hiveSecret: '2'}}}";
+    for helm in helms() {
+        let made =
+            |values| render_as(["7", "12345"], &helm, values, KUBERNETES).expect("right values");
+        let text = [made(odd), made(secret)].join("\n---\n");
+        let Some(output) = validate(VERSIONS[1], &text) else { return };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", helm.display());
     }
 }
 

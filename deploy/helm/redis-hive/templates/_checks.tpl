@@ -5,6 +5,10 @@
 {{- include "redis-hive.checks.redis" . -}}
 {{- include "redis-hive.checks.memory" . -}}
 {{- include "redis-hive.checks.env" . -}}
+{{- include "redis-hive.checks.labels" . -}}
+{{- range $name := list "write" "read" -}}
+{{- include "redis-hive.checks.service" (dict "name" $name "service" (get $.Values.services $name)) -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "redis-hive.checks.quorum" -}}
@@ -55,6 +59,33 @@
 {{- range .Values.hive.extraEnv -}}
 {{- if or (hasPrefix "HIVE_" .name) (eq .name "POD_IP") -}}
 {{- fail (printf "hive.extraEnv: %s is set by the chart, or belongs into hive.settings" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "redis-hive.checks.labels" -}}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component"
+    "app.kubernetes.io/part-of" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
+{{- range $name := list "commonLabels" "podLabels" -}}
+{{- range $key := keys (get $.Values $name) -}}
+{{- if has $key $own -}}
+{{- fail (printf "%s: %s is set by the chart; selectors go by such labels" $name $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the API server would refuse. Takes a dict: name, and service, its values. */}}
+{{- define "redis-hive.checks.service" -}}
+{{- $type := .service.type -}}
+{{- $only := dict
+    "nodePort" (list "NodePort" "LoadBalancer")
+    "externalTrafficPolicy" (list "NodePort" "LoadBalancer")
+    "loadBalancerClass" (list "LoadBalancer")
+    "loadBalancerSourceRanges" (list "LoadBalancer") -}}
+{{- range $key, $types := $only -}}
+{{- if and (get $.service $key) (not (has $type $types)) -}}
+{{- fail (printf "services.%s.%s: only for the type %s, and it is %s" $.name $key (join " or " $types) $type) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
