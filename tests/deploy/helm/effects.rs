@@ -59,6 +59,13 @@ const EFFECTS: &[Effect] = &[
         ("NetworkPolicy/redis-hive/spec", "/ingress/1/from/0/podSelector/matchLabels/app.kubernetes.io~1component", "\"test\""),
         ("NetworkPolicy/redis-hive/spec", "/ingress/2", "null"),
     ]),
+    ("services: {read: {type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0/8]}}", KUBERNETES, &[
+        ("NetworkPolicy/redis-hive/spec", "/ingress/4/from/0/ipBlock/cidr", "\"10.0.0.0/8\""),
+        ("NetworkPolicy/redis-hive/spec", "/ingress/4/ports", r#"[{"protocol": "TCP", "port": 6379}]"#),
+    ]),
+    ("services: {read: {type: LoadBalancer, throughHive: true, loadBalancerSourceRanges: [10.0.0.0/8]}}", KUBERNETES, &[
+        ("NetworkPolicy/redis-hive/spec", "/ingress/4/ports", r#"[{"protocol": "TCP", "port": 6381}]"#),
+    ]),
     ("networkPolicy: {enabled: false}", KUBERNETES, &[("NetworkPolicy/redis-hive", "", "null")]),
     ("podDisruptionBudget: {enabled: false}", KUBERNETES, &[("PodDisruptionBudget/redis-hive", "", "null")]),
     ("services: {read: {enabled: false}}", KUBERNETES, &[("Service/redis-hive-read", "", "null")]),
@@ -114,7 +121,9 @@ const EFFECTS: &[Effect] = &[
         ("Service/redis-hive-cache-peers/spec", "/ipFamilyPolicy", "\"RequireDualStack\""),
         ("NetworkPolicy/redis-hive-cache/spec", "/ingress/1/from/0/namespaceSelector/matchLabels/team", "\"a\""),
         ("NetworkPolicy/redis-hive-cache/spec", "/ingress/2/from/1/ipBlock/cidr", "\"2001:db8::10/128\""),
-        ("NetworkPolicy/redis-hive-cache/spec", "/ingress/4/ports/0/port", "6380"),
+        ("NetworkPolicy/redis-hive-cache/spec", "/ingress/4/from/1/ipBlock/cidr", "\"2001:db8::/32\""),
+        ("NetworkPolicy/redis-hive-cache/spec", "/ingress/4/ports", r#"[{"protocol": "TCP", "port": 6380}]"#),
+        ("NetworkPolicy/redis-hive-cache/spec", "/ingress/5/ports/0/port", "6380"),
         ("NetworkPolicy/redis-hive-cache/spec", "/egress/3/to/0/ipBlock/cidr", "\"203.0.113.0/24\""),
     ]),
     (EVERYTHING, KUBERNETES, &[

@@ -17,6 +17,24 @@ const NOTES: &[(&str, &[&str], &[&str])] = &[
     ("auth: {existingSecret: mine}", &["create secret generic mine"], &["WARNING"]),
     ("auth: {enabled: false}", &["WARNING: auth.enabled is false"], &["create secret"]),
     ("networkPolicy: {enabled: false}", &["WARNING: networkPolicy.enabled is false"], &[]),
+    (
+        "services: {write: {type: LoadBalancer}}",
+        &["Service for writes is a LoadBalancer", "write.loadBalancerSourceRanges or", "Local"],
+        &["for reads"],
+    ),
+    (
+        "services: {read: {type: NodePort, externalTrafficPolicy: Local}}",
+        &["Service for reads is a NodePort", "\nthem in networkPolicy.clients"],
+        &["for writes", "SourceRanges", "Local"],
+    ),
+    (
+        "services: {write: {type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0/8], \
+         externalTrafficPolicy: Local}}",
+        &[],
+        &["WARNING"],
+    ),
+    ("{services: {write: {type: NodePort}}, networkPolicy: {enabled: false}}", &[], &["NodePort"]),
+    ("security: {fsGroup: null}", &["WARNING: security.fsGroup is null"], &[]),
     ("replicas: 1", &["WARNING: there is one replica"], &[]),
     ("witness: {enabled: true}", &["WARNING: the witness decides nothing"], &[]),
     (
