@@ -8,6 +8,7 @@ mod markdown;
 mod real;
 mod render;
 mod rollout;
+mod rotation;
 mod rules;
 mod schemas;
 mod scripts;

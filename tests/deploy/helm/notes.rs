@@ -13,7 +13,7 @@ const NOTES: &[(&str, &[&str], &[&str])] = &[
         &["redis://redis-hive-write.default:6379", "create secret generic redis-hive", "helm test"],
         &["WARNING", "exporter-passwords.json", "TLS"],
     ),
-    ("exporter: {enabled: true}", &["exporter-passwords.json="], &["WARNING"]),
+    ("exporter: {enabled: true}", &["exporter-passwords.json=exporter-passwords"], &["WARNING"]),
     ("auth: {existingSecret: mine}", &["create secret generic mine"], &["WARNING"]),
     ("auth: {enabled: false}", &["WARNING: auth.enabled is false"], &["create secret"]),
     ("networkPolicy: {enabled: false}", &["WARNING: networkPolicy.enabled is false"], &[]),
