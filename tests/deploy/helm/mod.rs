@@ -1,6 +1,6 @@
 //! The Helm chart, held against its own words, against kustomize, schemas and rules.
 
-mod chart;
+pub mod chart;
 mod effects;
 mod endpoints;
 mod fits;
