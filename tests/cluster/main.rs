@@ -19,6 +19,8 @@ mod files;
 mod frozen;
 mod harness;
 mod history;
+#[path = "../support/keys.rs"]
+mod keys;
 mod load;
 mod loss;
 #[path = "../support/mount.rs"]

@@ -6,6 +6,12 @@ use serde_json::{Value, json};
 use super::WholeRule;
 use crate::render::{config_map, containers, of_kind, workloads};
 
+/// A kind of object that is about pods, and where it says about which.
+type About = (&'static str, &'static str);
+
+const BUDGET: About = ("PodDisruptionBudget", "/spec/selector/matchLabels");
+const POLICY: About = ("NetworkPolicy", "/spec/podSelector/matchLabels");
+
 pub const RULES: &[WholeRule] = &[
     WholeRule {
         why: "every Service leads to pods, and to a port they have",
@@ -23,19 +29,13 @@ pub const RULES: &[WholeRule] = &[
     },
     WholeRule {
         why: "the budget counts every pod",
-        faults: |objects| uncovered(objects, "PodDisruptionBudget", "/spec/selector/matchLabels"),
-        spoil: |objects| {
-            let data = json!({"app.kubernetes.io/component": "other"});
-            change(objects, "PodDisruptionBudget", "/spec/selector/matchLabels", data)
-        },
+        faults: |objects| uncovered(objects, BUDGET),
+        spoil: |objects| cover_others(objects, BUDGET),
     },
     WholeRule {
         why: "the policy covers every pod",
-        faults: |objects| uncovered(objects, "NetworkPolicy", "/spec/podSelector/matchLabels"),
-        spoil: |objects| {
-            let data = json!({"app.kubernetes.io/component": "other"});
-            change(objects, "NetworkPolicy", "/spec/podSelector/matchLabels", data)
-        },
+        faults: |objects| uncovered(objects, POLICY),
+        spoil: |objects| cover_others(objects, POLICY),
     },
     WholeRule {
         why: "every port of a pod may be reached by somebody, and no other",
@@ -118,7 +118,12 @@ fn ports(container: &Value) -> &[Value] {
     container["ports"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn uncovered(objects: &[Value], kind: &str, at: &str) -> Vec<String> {
+/// Makes it be about other pods.
+fn cover_others(objects: &mut [Value], (kind, at): About) -> bool {
+    change(objects, kind, at, json!({"app.kubernetes.io/component": "other"}))
+}
+
+fn uncovered(objects: &[Value], (kind, at): About) -> Vec<String> {
     let selector = of_kind(objects, kind).next().and_then(|object| object.pointer(at));
     let covered =
         |workload: &&Value| selector.is_some_and(|selector| selects(selector, labels(workload)));
@@ -162,7 +167,9 @@ fn cramped(objects: &[Value]) -> Vec<String> {
             "/resources/requests/ephemeral-storage",
             "/resources/limits/ephemeral-storage",
         ] {
-            let room = redis.pointer(at).and_then(Value::as_str).and_then(parse_size);
+            // Kubernetes writes `2G` for what is `2GB` elsewhere.
+            let bytes = |text: &str| parse_size(text).or_else(|| parse_size(&format!("{text}B")));
+            let room = redis.pointer(at).and_then(Value::as_str).and_then(bytes);
             if room.is_none_or(|bytes| bytes < 2 * data_bytes) {
                 found.push(format!("{at} is {room:?} for {data_bytes} bytes of data"));
             }
