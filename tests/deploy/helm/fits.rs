@@ -108,6 +108,42 @@ fn the_hives_take_all_settings() {
     }
 }
 
+/// What [`EVERYTHING`] asks for against the rules: each is part of a fault.
+const ASKED_FOR: &[&str] = &[
+    "/securityContext/fsGroup is null",
+    "/topologySpreadConstraints is null",
+    "Service redis-hive-cache-write: /spec/type is \"LoadBalancer\"",
+    "Service redis-hive-cache-read: /spec/type is \"NodePort\"",
+    // `networkPolicy.extraEgress` without ports, and `networkPolicy.metrics` that lets nobody in.
+    "NetworkPolicy redis-hive-cache: /spec/egress is",
+    "nobody may reach port 6391",
+    "nobody may reach port 9121",
+    // 60 per cent of the memory.
+    "/resources/limits/memory is Some(2000000000) for 1200000000 bytes",
+];
+
+#[test]
+fn everything_breaks_no_rules_but_those_it_is_told_to() {
+    let Some(helm) = helms().pop() else { return };
+    let mut found = rules::faults(&objects(&helm, EVERYTHING, KUBERNETES));
+    for asked in ASKED_FOR {
+        assert!(found.iter().any(|fault| fault.contains(asked)), "not asked for: {asked}");
+    }
+    found.retain(|fault| !ASKED_FOR.iter().any(|asked| fault.contains(asked)));
+    assert_eq!(found, [""; 0]);
+}
+
+/// The pod of `helm test` is one of the objects, and under the same rules as all others.
+#[test]
+fn the_rules_are_about_the_test_pod_too() {
+    let Some(helm) = helms().pop() else { return };
+    let mut objects = objects(&helm, "{}", KUBERNETES);
+    let pod = objects.iter_mut().find(|object| object["kind"] == "Pod").expect("the test pod");
+    pod["spec"]["containers"][0]["securityContext"]["privileged"] = json!(true);
+    let found = rules::faults(&objects);
+    assert!(found.iter().any(|fault| fault.contains("privileged is true")), "{found:?}");
+}
+
 /// As for the manifests, also with a redis_exporter beside Redis.
 #[test]
 fn the_rules_are_kept() {
