@@ -11,7 +11,10 @@ use redis::{Connection, RedisResult, TlsCertificates};
 use redis_hive::cli::dev::nodes::Auth;
 
 use super::harness::{Hive, SOON, wait_until};
-use super::keys;
+
+// Benches take this file without its neighbours.
+#[path = "../support/keys.rs"]
+mod keys;
 
 /// A client that has no answer after this long gives its connection up.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -19,8 +19,6 @@ mod files;
 mod frozen;
 mod harness;
 mod history;
-#[path = "../support/keys.rs"]
-mod keys;
 mod load;
 mod loss;
 #[path = "../support/mount.rs"]
