@@ -121,6 +121,10 @@ impl<'a> Pod<'a> {
 
     /// Ends it as the kubelet does: all main containers at once, then the sidecars in reverse order; each
     /// has what is left of the grace period, its preStop included. Returns how long it took.
+    ///
+    /// # Panics
+    ///
+    /// Redis did not end last.
     pub fn terminate(&self) -> Duration {
         let grace = self.template.spec()["terminationGracePeriodSeconds"].as_u64();
         let grace = Duration::from_secs(grace.expect("a grace period"));
@@ -133,6 +137,8 @@ impl<'a> Pod<'a> {
         for container in self.template.sidecars().iter().rev() {
             self.end(container, grace.saturating_sub(begin.elapsed()));
         }
+        let [redis, hive] = ["redis", "hive"].map(|container| self.ended_at(container));
+        assert!(redis > hive, "{}: Redis ended {} ns before its hive", self.ip, hive - redis);
         self.remove();
         begin.elapsed()
     }
@@ -160,6 +166,13 @@ impl<'a> Pod<'a> {
     pub fn pid(&self, container: &str) -> u32 {
         let name = format!("{}-{container}", self.name);
         self.engine.podman(&["inspect", "--format={{.State.Pid}}", &name]).parse().expect("a pid")
+    }
+
+    /// When a container ended, in nanoseconds since 1970.
+    fn ended_at(&self, container: &str) -> i128 {
+        let name = format!("{}-{container}", self.name);
+        let at = self.engine.podman(&["inspect", "--format={{.State.FinishedAt.UnixNano}}", &name]);
+        at.parse().expect("a number")
     }
 
     /// Its containers' last words, for a test that failed.
