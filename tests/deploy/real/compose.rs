@@ -97,7 +97,7 @@ fn compose_starts_three_nodes_that_fail_over() {
     let test = "real::compose::compose_starts_three_nodes_that_fail_over";
     let Some(engine) = engine::inside(test) else { return };
     images::redis(&engine, REDIS);
-    images::hive(&engine, HIVE, super::image::FOLDER);
+    images::hive(&engine, HIVE, images::FOLDER);
     let compose = Compose { engine: &engine, program, dir: copy_files(&engine) };
     compose.run(REDIS, &["up", "-d"]);
     let lost = compose.leader(&[1, 2, 3]);

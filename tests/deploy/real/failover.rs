@@ -240,7 +240,7 @@ fn pods_of_the_base_fail_over_and_are_replaced() {
         Template { objects: &rendered.objects, workload, secret }
     });
     images::redis(&engine, template.image("redis"));
-    images::hive(&engine, template.image("hive"), super::image::FOLDER);
+    images::hive(&engine, template.image("hive"), images::FOLDER);
 
     let mut cluster = Cluster::new(&engine, &template);
     let replicas = template.workload["spec"]["replicas"].as_u64().expect("a number");

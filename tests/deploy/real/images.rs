@@ -9,6 +9,8 @@ use std::process::Command;
 use super::super::tools::{root, stdout};
 use super::engine::Engine;
 
+/// Where cargo keeps what it built between two runs.
+pub const FOLDER: &str = "image";
 const BUILDER: &str = "localhost/redis-hive-builder:local";
 /// What the scripts of pods and `compose.yaml` call, besides the server.
 const PROGRAMS: [&str; 8] = ["sh", "rm", "mkfifo", "sed", "tr", "tail", "cat", "sleep"];
