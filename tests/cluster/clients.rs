@@ -12,6 +12,10 @@ use redis_hive::cli::dev::nodes::Auth;
 
 use super::harness::{Hive, SOON, wait_until};
 
+// Benches take this file without its neighbours.
+#[path = "../support/keys.rs"]
+mod keys;
+
 /// A client that has no answer after this long gives its connection up.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -91,15 +95,7 @@ pub fn fill(hive: &Hive, host: u8, key: &str, count: usize, copies: usize) -> Ve
 #[track_caller]
 pub fn missing(hive: &Hive, addr: SocketAddr, keys: &[String]) -> Vec<String> {
     wait_until(&format!("{addr} tells its keys"), SOON, || {
-        let mut connection = hive.connect(addr).ok()?;
-        let mut lost = Vec::new();
-        for some in keys.chunks(500) {
-            let found: Vec<Option<String>> =
-                redis::cmd("MGET").arg(some).query(&mut connection).ok()?;
-            let gone = some.iter().zip(found).filter(|(_, value)| value.is_none());
-            lost.extend(gone.map(|(key, _)| key.clone()));
-        }
-        Some(lost)
+        keys::missing(&mut hive.connect(addr).ok()?, keys).ok()
     })
 }
 

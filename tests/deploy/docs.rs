@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::markdown::{Block, Document, blocks, documents};
+use super::scripts::files;
 use super::support::servers::{Server, binary};
 use super::tools::{root, run, tool};
 
@@ -14,6 +15,10 @@ const NEEDS: [&str; 3] = ["run", "cluster", "machine"];
 
 /// Keys in the server whose data the documents move.
 const KEYS: usize = 450;
+/// What that server and the new one ask for.
+const PASSWORDS: [&str; 2] = [r#"the "old" \n one"#, r#"the\\ "new" $one"#];
+/// What makes an argument of a secret: everybody on the machine can read those.
+const ARGUMENTS: [&str; 4] = ["--from-literal", "AUTH \"$", "--pass ", "requirepass \"$"];
 
 /// The blocks of commands in a document.
 fn commands(document: &Document) -> Vec<Block<'_>> {
@@ -70,7 +75,10 @@ impl Place {
         let path = format!("{}:{usual}", dir.join("bin").display());
         let (old, new) = (Server::master(&redis), Server::master(&redis));
         for key in 0..KEYS {
-            old.ask(&["SET", &format!("a key with blanks {key}"), "1"]);
+            old.ask(&["SET", &format!(r#"a "key" \ with blanks {key}"#), "1"]);
+        }
+        for (server, password) in [&old, &new].into_iter().zip(PASSWORDS) {
+            server.ask(&["CONFIG", "SET", "requirepass", password]);
         }
         Some(Place { dir, path, old, new })
     }
@@ -84,7 +92,9 @@ impl Place {
             .env("HOME", &self.dir)
             .env("KUBECONFIG", "/dev/null")
             .env("OLD", self.old.addr.ip.to_string())
-            .env("NEW", self.new.addr.ip.to_string());
+            .env("NEW", self.new.addr.ip.to_string())
+            .env("OLD_PASSWORD", PASSWORDS[0])
+            .env("NEW_PASSWORD", PASSWORDS[1]);
         let output = run(&mut bash, block.text.as_bytes());
         let said = [output.stdout, output.stderr].concat();
         output.status.success().then_some(()).ok_or(String::from_utf8_lossy(&said).into_owned())
@@ -107,6 +117,21 @@ fn all_commands_say_what_they_need() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Also in the notes of the chart and in comments.
+#[test]
+fn no_secret_is_an_argument() {
+    let mut found = Vec::new();
+    let told = files().into_iter().filter(|path| !path.starts_with(root().join("tests")));
+    for path in told {
+        // Pictures and the like tell nothing.
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for word in ARGUMENTS.iter().filter(|word| text.contains(**word)) {
+            found.push(format!("{}: {word}", path.display()));
+        }
+    }
+    assert_eq!(found, [""; 0]);
 }
 
 /// Block after block of a document in one folder, as somebody does who reads it from the top.

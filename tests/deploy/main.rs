@@ -11,6 +11,7 @@ mod monitoring;
 mod real;
 mod render;
 mod rollout;
+mod rotation;
 mod rules;
 mod schemas;
 mod scripts;

@@ -10,7 +10,7 @@ use super::tools::{root, run, tool};
 const EXCLUDED: &str = "--exclude=SC2329";
 
 /// Every file of the project.
-fn files() -> Vec<PathBuf> {
+pub fn files() -> Vec<PathBuf> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
     let listed = listed.expect("git lists the files").stdout;
     let names = String::from_utf8(listed).expect("names are text");

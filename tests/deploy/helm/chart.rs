@@ -41,9 +41,23 @@ pub fn helms() -> Vec<PathBuf> {
 ///
 /// What Helm says when it refuses them.
 pub fn render(helm: &Path, values: &str, kubernetes: &str) -> Result<String, String> {
+    render_as([RELEASE, "default"], helm, values, kubernetes)
+}
+
+/// As [`render`], for a release of this name in this namespace.
+///
+/// # Errors
+///
+/// What Helm says when it refuses them.
+pub fn render_as(
+    [release, namespace]: [&str; 2],
+    helm: &Path,
+    values: &str,
+    kubernetes: &str,
+) -> Result<String, String> {
     let mut command = Command::new(helm);
-    command.args(["template", RELEASE]).arg(dir()).args(["--values", "-"]);
-    command.args(["--namespace", "default", "--kube-version", kubernetes]);
+    command.args(["template", release]).arg(dir()).args(["--values", "-"]);
+    command.args(["--namespace", namespace, "--kube-version", kubernetes]);
     let output = run(&mut command, values.as_bytes());
     let text = |bytes| String::from_utf8(bytes).expect("Helm writes text");
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }

@@ -59,6 +59,13 @@ const EFFECTS: &[Effect] = &[
         ("NetworkPolicy/redis-hive/spec", "/ingress/1/from/0/podSelector/matchLabels/app.kubernetes.io~1component", "\"test\""),
         ("NetworkPolicy/redis-hive/spec", "/ingress/2", "null"),
     ]),
+    ("services: {read: {type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0/8]}}", KUBERNETES, &[
+        ("NetworkPolicy/redis-hive/spec", "/ingress/4/from/0/ipBlock/cidr", "\"10.0.0.0/8\""),
+        ("NetworkPolicy/redis-hive/spec", "/ingress/4/ports", r#"[{"protocol": "TCP", "port": 6379}]"#),
+    ]),
+    ("services: {read: {type: LoadBalancer, throughHive: true, loadBalancerSourceRanges: [10.0.0.0/8]}}", KUBERNETES, &[
+        ("NetworkPolicy/redis-hive/spec", "/ingress/4/ports", r#"[{"protocol": "TCP", "port": 6381}]"#),
+    ]),
     ("networkPolicy: {enabled: false}", KUBERNETES, &[("NetworkPolicy/redis-hive", "", "null")]),
     ("podDisruptionBudget: {enabled: false}", KUBERNETES, &[("PodDisruptionBudget/redis-hive", "", "null")]),
     ("services: {read: {enabled: false}}", KUBERNETES, &[("Service/redis-hive-read", "", "null")]),
@@ -83,7 +90,10 @@ const EFFECTS: &[Effect] = &[
     ("redis: {maxmemoryPercent: 0}", KUBERNETES, &[
         ("ConfigMap/redis-hive/data", "/redis.conf", "\"maxmemory-policy noeviction\\n\""),
     ]),
-    ("redis: {maxmemoryPercent: 75, config: '', resources: {limits: {memory: 1.5Gi}}}", KUBERNETES, &[
+    ("redis: {config: 'MAXMEMORY 900mb'}", KUBERNETES, &[
+        ("ConfigMap/redis-hive/data", "/redis.conf", "\"MAXMEMORY 900mb\\n\""),
+    ]),
+    ("redis: {maxmemoryPercent: 75, config: '', resources: {requests: {ephemeral-storage: 3Gi}, limits: {memory: 1.5Gi, ephemeral-storage: 3Gi}}}", KUBERNETES, &[
         ("ConfigMap/redis-hive/data", "/redis.conf", "\"maxmemory 1207959552\\n\""),
     ]),
     ("redis: {maxmemoryPercent: 50, config: '', resources: {limits: {memory: 1073741824}}}", KUBERNETES, &[
@@ -96,6 +106,7 @@ const EFFECTS: &[Effect] = &[
     (EVERYTHING, KUBERNETES, &[
         ("Deployment/redis-hive-cache/metadata", "/labels/team", "\"a\""),
         ("Deployment/redis-hive-cache/metadata", "/annotations/owner", "\"7\""),
+        ("Deployment/redis-hive-cache/spec/template/metadata", "/labels/team", "\"b\""),
         ("Deployment/redis-hive-cache/spec", "/replicas", "4"),
         ("Deployment/redis-hive-cache/spec/template/metadata", "/labels/cost", "\"1\""),
         ("Deployment/redis-hive-cache/spec/template/metadata", "/annotations/config.linkerd.io~1opaque-ports", "\"6379\""),
@@ -134,7 +145,9 @@ const EFFECTS: &[Effect] = &[
         ("Service/redis-hive-cache-peers/spec", "/ipFamilyPolicy", "\"RequireDualStack\""),
         ("NetworkPolicy/redis-hive-cache/spec", "/ingress/1/from/0/namespaceSelector/matchLabels/team", "\"a\""),
         ("NetworkPolicy/redis-hive-cache/spec", "/ingress/2/from/1/ipBlock/cidr", "\"2001:db8::10/128\""),
-        ("NetworkPolicy/redis-hive-cache/spec", "/ingress/4/ports/0/port", "6380"),
+        ("NetworkPolicy/redis-hive-cache/spec", "/ingress/4/from/1/ipBlock/cidr", "\"2001:db8::/32\""),
+        ("NetworkPolicy/redis-hive-cache/spec", "/ingress/4/ports", r#"[{"protocol": "TCP", "port": 6380}]"#),
+        ("NetworkPolicy/redis-hive-cache/spec", "/ingress/5/ports/0/port", "6380"),
         ("NetworkPolicy/redis-hive-cache/spec", "/egress/3/to/0/ipBlock/cidr", "\"203.0.113.0/24\""),
     ]),
     (EVERYTHING, KUBERNETES, &[
@@ -152,6 +165,7 @@ const EFFECTS: &[Effect] = &[
         (CACHE, "/initContainers/1/name", "\"redis\""),
         (CACHE, "/initContainers/[redis]/image", "\"valkey/valkey:9-alpine\""),
         (CACHE, "/initContainers/[redis]/env/[TZ]/value", "\"UTC\""),
+        (CACHE, "/initContainers/[redis]/env/[HIVE_REDIS_USERNAME]/value", "\"hive\""),
         (CACHE, "/initContainers/[redis]/volumeMounts/[modules]/mountPath", "\"/modules\""),
         (CACHE, "/containers/[hive]/image", "\"registry.example.com:5000/redis-hive@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\""),
         (CACHE, "/containers/[hive]/imagePullPolicy", "\"Always\""),

@@ -33,7 +33,8 @@ fn server(flags: &[&str]) -> Option<Server> {
 fn the_test_of_the_chart_writes_and_reads() {
     let Some(server) = server(&[]) else { return };
     // With and without an end of its line, and while the next password is there already.
-    for file in [PASSWORD.to_owned(), format!("{PASSWORD}\n"), format!("{PASSWORD}\nnext\n")] {
+    for end in ["", "\n", "\r\n", "\nnext\n"] {
+        let file = format!("{PASSWORD}{end}");
         let Some(output) = run(&server, &file) else { return };
         let told = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use super::chart::{EVERYTHING, KUBERNETES, dir, examples, helms, objects, rendered};
+use super::chart::{EVERYTHING, KUBERNETES, dir, examples, helms, objects, render_as, rendered};
 use crate::rules;
 use crate::schemas::{OLD_VERSIONS, VERSIONS, distinct, validate};
 use crate::settings;
@@ -67,6 +67,31 @@ fn everything_fits_the_schemas_of_kubernetes() {
     }
 }
 
+/// Names that YAML reads as numbers or truth values unless they are quoted.
+#[test]
+fn names_stay_text_whatever_they_look_like() {
+    let odd = "
+fullnameOverride: 'on'
+nameOverride: '123'
+auth: {existingSecret: '0123', keys: {redisPassword: '1', hiveSecret: '2'}, username: '3'}
+tls: {enabled: true, existingSecret: '4', keys: {ca: '5', cert: '6', key: '7'}, serverName: '8'}
+exporter: {enabled: true, passwordsKey: '9'}
+witness: {enabled: true}
+priorityClassName: '1e3'
+runtimeClassName: '11'
+schedulerName: '12'
+";
+    let secret = "{fullnameOverride: 'on', auth: {redisPassword: '1', hiveSecret: '0123456789012345', keys: {hiveSecret: '2'}}}";
+    for helm in helms() {
+        let made =
+            |values| render_as(["7", "12345"], &helm, values, KUBERNETES).expect("right values");
+        let text = [made(odd), made(secret)].join("\n---\n");
+        let Some(output) = validate(VERSIONS[1], &text) else { return };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", helm.display());
+    }
+}
+
 #[test]
 fn the_hives_take_all_settings() {
     // A ConfigMap of somebody else, which the values name.
@@ -77,6 +102,42 @@ fn the_hives_take_all_settings() {
         objects.push(foreign.clone());
         assert_eq!(settings::faults(&objects), [""; 0], "{name}");
     }
+}
+
+/// What [`EVERYTHING`] asks for against the rules: each is part of a fault.
+const ASKED_FOR: &[&str] = &[
+    "/securityContext/fsGroup is null",
+    "/topologySpreadConstraints is null",
+    "Service redis-hive-cache-write: /spec/type is \"LoadBalancer\"",
+    "Service redis-hive-cache-read: /spec/type is \"NodePort\"",
+    // `networkPolicy.extraEgress` without ports, and `networkPolicy.metrics` that lets nobody in.
+    "NetworkPolicy redis-hive-cache: /spec/egress is",
+    "nobody may reach port 6391",
+    "nobody may reach port 9121",
+    // 60 per cent of the memory.
+    "/resources/limits/memory is Some(2000000000) for 1200000000 bytes",
+];
+
+#[test]
+fn everything_breaks_no_rules_but_those_it_is_told_to() {
+    let Some(helm) = helms().pop() else { return };
+    let mut found = rules::faults(&objects(&helm, EVERYTHING, KUBERNETES));
+    for asked in ASKED_FOR {
+        assert!(found.iter().any(|fault| fault.contains(asked)), "not asked for: {asked}");
+    }
+    found.retain(|fault| !ASKED_FOR.iter().any(|asked| fault.contains(asked)));
+    assert_eq!(found, [""; 0]);
+}
+
+/// The pod of `helm test` is one of the objects, and under the same rules as all others.
+#[test]
+fn the_rules_are_about_the_test_pod_too() {
+    let Some(helm) = helms().pop() else { return };
+    let mut objects = objects(&helm, "{}", KUBERNETES);
+    let pod = objects.iter_mut().find(|object| object["kind"] == "Pod").expect("the test pod");
+    pod["spec"]["containers"][0]["securityContext"]["privileged"] = json!(true);
+    let found = rules::faults(&objects);
+    assert!(found.iter().any(|fault| fault.contains("privileged is true")), "{found:?}");
 }
 
 /// As for the manifests, also with a redis_exporter beside Redis.

@@ -13,10 +13,28 @@ const NOTES: &[(&str, &[&str], &[&str])] = &[
         &["redis://redis-hive-write.default:6379", "create secret generic redis-hive", "helm test"],
         &["WARNING", "exporter-passwords.json", "TLS"],
     ),
-    ("exporter: {enabled: true}", &["exporter-passwords.json="], &["WARNING"]),
+    ("exporter: {enabled: true}", &["exporter-passwords.json=exporter-passwords"], &["WARNING"]),
     ("auth: {existingSecret: mine}", &["create secret generic mine"], &["WARNING"]),
     ("auth: {enabled: false}", &["WARNING: auth.enabled is false"], &["create secret"]),
     ("networkPolicy: {enabled: false}", &["WARNING: networkPolicy.enabled is false"], &[]),
+    (
+        "services: {write: {type: LoadBalancer}}",
+        &["Service for writes is a LoadBalancer", "write.loadBalancerSourceRanges or", "Local"],
+        &["for reads"],
+    ),
+    (
+        "services: {read: {type: NodePort, externalTrafficPolicy: Local}}",
+        &["Service for reads is a NodePort", "\nthem in networkPolicy.clients"],
+        &["for writes", "SourceRanges", "Local"],
+    ),
+    (
+        "services: {write: {type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0/8], \
+         externalTrafficPolicy: Local}}",
+        &[],
+        &["WARNING"],
+    ),
+    ("{services: {write: {type: NodePort}}, networkPolicy: {enabled: false}}", &[], &["NodePort"]),
+    ("security: {fsGroup: null}", &["WARNING: security.fsGroup is null"], &[]),
     ("replicas: 1", &["WARNING: there is one replica"], &[]),
     ("witness: {enabled: true}", &["WARNING: the witness decides nothing"], &[]),
     (

@@ -1,6 +1,6 @@
 //! Wrong values are refused, with words that lead to the mistake.
 
-use super::chart::{KUBERNETES, helms, render};
+use super::chart::{KUBERNETES, helms, render, render_as};
 
 /// Values that no schema may let pass, each with words that the refusal has. Both Helms name the
 /// place, each in its own way, so a path is given in parts.
@@ -15,6 +15,9 @@ const NO_SUCH_VALUES: &[(&str, &[&str])] = &[
     ("nativeSidecar: true", &["nativeSidecar", "auto", "always", "never"]),
     ("global: off", &["global", "boolean", "object"]),
     ("fullnameOverride: Not_A_Name", &["fullnameOverride", "pattern"]),
+    ("fullnameOverride: my.cache", &["fullnameOverride", "pattern"]),
+    ("fullnameOverride: 7up", &["fullnameOverride", "pattern"]),
+    ("nameOverride: my.cache", &["nameOverride", "pattern"]),
     ("commonLabels: {team: 7}", &["commonLabels", "team", "string"]),
     ("podAnnotations: [a]", &["podAnnotations", "array", "object"]),
     ("witness: {replicas: 2}", &["witness", "replicas", "not allowed"]),
@@ -83,16 +86,47 @@ const NOT_TOGETHER: &[(&str, &[&str])] = &[
     ("redis: {config: 'rename-command CONFIG \"\"'}", &["rename-command CONFIG", "steers"]),
     ("redis: {config: \"maxclients 9\\n  Rename-Command  'replicaof' x\"}", &["steers", "ACL"]),
     ("redis: {config: '\"rename-command\" \"slaveof\" x'}", &["steers"]),
+    ("redis: {config: 'include /more.conf'}", &["include /more.conf", "not checked"]),
+    ("redis: {config: \"maxclients 9\\n 'Include'  more.conf\"}", &["not checked"]),
     (
         "redis: {maxmemoryPercent: 50, resources: {limits: {memory: null}}}",
         &["maxmemoryPercent", "redis.resources.limits.memory"],
     ),
     (
         "redis: {maxmemoryPercent: 50, resources: {limits: {memory: '1e9'}}}",
-        &["cannot read the limit"],
+        &["redis.resources.limits.memory", "cannot read '1e9'"],
     ),
+    (
+        "redis: {resources: {requests: {ephemeral-storage: 32Gi}, limits: {memory: 16Gi}}}",
+        &["limits.ephemeral-storage: 2Gi", "maxmemory of 8589934592", "at least 16384Mi"],
+    ),
+    (
+        "redis: {resources: {requests: {ephemeral-storage: 1G}, limits: {ephemeral-storage: null}}}",
+        &["requests.ephemeral-storage: 1G", "at least 1024Mi"],
+    ),
+    (
+        "redis: {config: \"maxmemory 1mb\\n 'MaxMemory' 900mb\", resources: {limits: {ephemeral-storage: 1Gi}}}",
+        &["limits.ephemeral-storage: 1Gi", "maxmemory of 943718400", "at least 1800Mi"],
+    ),
+    (
+        "redis: {config: maxmemory 3gb, resources: {requests: {ephemeral-storage: 6Gi}, limits: {ephemeral-storage: 6Gi}}}",
+        &["limits.memory: 1Gi", "too little for the data", "at least 3072Mi"],
+    ),
+    ("redis: {config: maxmemory 1gib}", &["maxmemory 1gib", "no unit 'gib'"]),
     ("hive: {extraEnv: [{name: HIVE_QUORUM, value: '2'}]}", &["HIVE_QUORUM", "hive.settings"]),
     ("hive: {extraEnv: [{name: POD_IP, value: 10.0.0.1}]}", &["POD_IP", "set by the chart"]),
+    ("services: {write: {nodePort: 30000}}", &["services.write.nodePort", "NodePort or Load"]),
+    (
+        "services: {read: {externalTrafficPolicy: Local}}",
+        &["services.read.externalTrafficPolicy", "it is ClusterIP"],
+    ),
+    (
+        "services: {write: {type: NodePort, loadBalancerClass: internal}}",
+        &["services.write.loadBalancerClass", "LoadBalancer", "it is NodePort"],
+    ),
+    ("services: {read: {loadBalancerSourceRanges: [10.0.0.0/8]}}", &["read.loadBalancerSource"]),
+    ("commonLabels: {app.kubernetes.io/instance: mine}", &["commonLabels", "set by the chart"]),
+    ("podLabels: {app.kubernetes.io/component: data}", &["podLabels", "io/component"]),
 ];
 
 /// The twins of some of the above: what differs from them only in the mistake passes.
@@ -109,6 +143,11 @@ const PASSES: &[&str] = &[
     "redis: {config: '# rename-command CONFIG \"\"'}",
     "security: {runAsUser: null, runAsGroup: null, fsGroup: null}",
     "redis: {maxmemoryPercent: 50, resources: {limits: {memory: 1073741824}}}",
+    "redis: {config: maxmemory 900mb}",
+    "services: {write: {type: NodePort, nodePort: 30000, externalTrafficPolicy: Local}}",
+    "{commonLabels: {team: a}, podLabels: {app.kubernetes.io/other: b}}",
+    "redis: {maxmemoryPercent: 0, resources: {limits: {memory: 64Gi}}}",
+    "redis: {resources: {requests: {ephemeral-storage: 16Gi}, limits: {memory: 16Gi, ephemeral-storage: null}}}",
 ];
 
 fn are_refused(cases: &[(&str, &[&str])]) {
@@ -136,6 +175,19 @@ fn the_schema_refuses_wrong_values() {
 #[test]
 fn values_that_do_not_go_together_are_refused_with_the_reason() {
     are_refused(NOT_TOGETHER);
+}
+
+/// Names that Helm and other objects may have, but no Service.
+#[test]
+fn names_of_releases_that_no_service_can_have_are_refused() {
+    for helm in helms() {
+        for release in ["7up", "my.cache"] {
+            let made = |values| render_as([release, "default"], &helm, values, KUBERNETES);
+            let error = made("{}").expect_err("no Service can be called so");
+            assert!(error.contains("Set fullnameOverride"), "{}: {error}", helm.display());
+            assert!(made("fullnameOverride: cache").is_ok(), "{}: {release}", helm.display());
+        }
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Connection, RedisResult};
 
+use super::super::support::keys;
 use super::super::support::servers::eventually;
 use super::site::Endpoints;
 
@@ -31,15 +32,7 @@ pub fn connect(at: SocketAddr, password: &str) -> RedisResult<Connection> {
 /// Which of these keys a server does not have; waits until it answers.
 pub fn missing(at: SocketAddr, password: &str, keys: &[String]) -> Vec<String> {
     eventually(&format!("{at} tells its keys"), || {
-        let mut connection = connect(at, password).ok()?;
-        let mut lost = Vec::new();
-        for some in keys.chunks(500) {
-            let found: Vec<Option<String>> =
-                redis::cmd("MGET").arg(some).query(&mut connection).ok()?;
-            let gone = some.iter().zip(found).filter(|(_, value)| value.is_none());
-            lost.extend(gone.map(|(key, _)| key.clone()));
-        }
-        Some(lost)
+        keys::missing(&mut connect(at, password).ok()?, keys).ok()
     })
 }
 

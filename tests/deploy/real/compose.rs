@@ -1,10 +1,12 @@
-//! `deploy/compose/compose.yaml`, started, robbed of a node, and ended by podman-compose.
+//! `deploy/compose/compose.yaml`, started, robbed of a node, upgraded, and ended by podman-compose.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
+use super::super::markdown::blocks;
 use super::super::support::servers::{eventually, send};
 use super::super::tools::{root, run, stdout, tool};
 use super::clients::{Clients, connect, missing};
@@ -13,6 +15,7 @@ use super::images;
 use super::site::Endpoints;
 
 const REDIS: &str = "localhost/redis:compose";
+const NEXT_REDIS: &str = "localhost/redis:next";
 const HIVE: &str = "localhost/redis-hive:compose";
 
 /// The nodes of a copy of the project's files, in their own network.
@@ -23,10 +26,23 @@ struct Compose<'a> {
 }
 
 impl Compose<'_> {
-    fn run(&self, words: &[&str]) {
+    fn run<W: AsRef<OsStr>>(&self, redis: &str, words: &[W]) {
         let mut command = self.engine.command(&self.program);
-        command.current_dir(&self.dir).env("REDIS_IMAGE", REDIS).env("HIVE_IMAGE", HIVE);
+        command.current_dir(&self.dir).env("REDIS_IMAGE", redis).env("HIVE_IMAGE", HIVE);
         stdout(command.args(words), b"");
+    }
+
+    /// Gives a node a new image, by the commands of the README.
+    fn upgrade(&self, node: u16) {
+        let readme = std::fs::read_to_string(self.dir.join("README.md")).expect("a README");
+        let blocks = blocks(&readme);
+        let block = blocks.iter().find(|block| block.text.contains("node=1")).expect("a block");
+        let commands = block.text.lines().filter_map(|line| line.strip_prefix("docker compose "));
+        // What it shows at the end is asked for by `status`.
+        for command in commands.filter(|command| !command.starts_with("exec")) {
+            let command = command.replace('"', "").replace("$node", &node.to_string());
+            self.run(NEXT_REDIS, &command.split(' ').collect::<Vec<_>>());
+        }
     }
 
     fn secret(&self, name: &str) -> String {
@@ -81,9 +97,9 @@ fn compose_starts_three_nodes_that_fail_over() {
     let test = "real::compose::compose_starts_three_nodes_that_fail_over";
     let Some(engine) = engine::inside(test) else { return };
     images::redis(&engine, REDIS);
-    images::hive(&engine, HIVE, super::image::FOLDER);
+    images::hive(&engine, HIVE, images::FOLDER);
     let compose = Compose { engine: &engine, program, dir: copy_files(&engine) };
-    compose.run(&["up", "-d"]);
+    compose.run(REDIS, &["up", "-d"]);
     let lost = compose.leader(&[1, 2, 3]);
 
     // The published ports of the other nodes.
@@ -106,11 +122,23 @@ fn compose_starts_three_nodes_that_fail_over() {
     println!("{} writes, the longest took {:?}", seen.acked.len(), seen.longest);
     assert_eq!(seen.failed, Vec::<String>::new());
     let kept = ["before".to_owned(), seen.acked.last().expect("a write").key.clone()];
-    for node in others {
-        for port in [7000 + node, 7100 + node] {
+    for node in &others {
+        for port in [7000 + *node, 7100 + *node] {
             assert_eq!(missing(at(port), &password, &kept), [""; 0], "port {port}");
         }
     }
-    compose.run(&["down"]);
+    // The lost node comes back by an upgrade, and the others follow: all copies are replaced.
+    engine.podman(&["tag", REDIS, NEXT_REDIS]);
+    for node in [lost, others[0], others[1]] {
+        compose.upgrade(node);
+        compose.leader(&[1, 2, 3]);
+    }
+    for node in 1..=3 {
+        let image =
+            ["inspect", "--format", "{{.ImageName}}", &format!("redis-hive_redis-{node}_1")];
+        assert_eq!(engine.podman(&image), NEXT_REDIS, "node {node}");
+        assert_eq!(missing(at(7000 + node), &password, &kept), [""; 0], "node {node}");
+    }
+    compose.run(NEXT_REDIS, &["down"]);
     assert_eq!(engine.podman(&["ps", "--all", "--quiet"]), "");
 }

@@ -9,9 +9,11 @@ use std::process::Command;
 use super::super::tools::{root, stdout};
 use super::engine::Engine;
 
+/// Where cargo keeps what it built between two runs.
+pub const FOLDER: &str = "image";
 const BUILDER: &str = "localhost/redis-hive-builder:local";
-/// What `start-redis.sh` and `compose.yaml` call, besides the server.
-const PROGRAMS: [&str; 7] = ["sh", "rm", "mkfifo", "sed", "tr", "tail", "cat"];
+/// What the scripts of pods and `compose.yaml` call, besides the server.
+const PROGRAMS: [&str; 8] = ["sh", "rm", "mkfifo", "sed", "tr", "tail", "cat", "sleep"];
 /// Where programs and libraries are; on newer systems links into `/usr`.
 const SYSTEM: [&str; 5] = ["usr", "bin", "sbin", "lib", "lib64"];
 

@@ -6,9 +6,9 @@
 
 mod clients;
 mod compose;
+mod dockerfile;
 mod engine;
 mod failover;
-mod image;
 mod images;
 mod pod;
 mod site;

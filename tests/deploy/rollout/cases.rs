@@ -1,24 +1,60 @@
 //! Three rollouts from two states, for everything that is rendered.
 
+use std::sync::OnceLock;
+
 use super::world::{Kind, World};
-use super::{Plan, Way};
-use crate::render::{self, config_map, workloads};
+use super::{Elsewhere, Plan, Way};
+use crate::helm::chart::{KUBERNETES, helms, objects};
+use crate::render;
 
 const GOOD: Kind = Kind::Good { secret: 0 };
 const OTHER_SECRET: Kind = Kind::Good { secret: 1 };
 
-/// The plans of all workloads of three pods, each with its overlay's name.
-fn plans() -> Vec<(&'static str, Plan)> {
-    let mut found = Vec::new();
-    for rendered in render::all().unwrap_or_default() {
-        let quorum = config_map(&rendered.objects, "redis-hive-settings")["HIVE_QUORUM"].as_str();
-        let quorum = quorum.map_or(1, |text| text.parse().expect("a number"));
-        let three =
-            workloads(&rendered.objects).filter(|workload| workload["spec"]["replicas"] == 3);
-        found.extend(three.map(|workload| (rendered.name.as_str(), Plan::read(workload, quorum))));
+/// Values of the chart whose workloads no overlay has.
+const OF_THE_CHART: [&str; 3] =
+    ["quorum: 2", "{replicas: 2, quorum: 2, witness: {enabled: true}}", "{replicas: 5, quorum: 3}"];
+
+/// The plans of all workloads, each with its overlay's name or the chart's values.
+fn plans() -> &'static [(&'static str, Plan)] {
+    static PLANS: OnceLock<Vec<(&str, Plan)>> = OnceLock::new();
+    PLANS.get_or_init(|| {
+        // What the sites of an overlay have in common is not applied.
+        let applied = |rendered: &&render::Rendered| !rendered.name.ends_with("/common");
+        let overlays = render::all().unwrap_or_default().iter().filter(applied);
+        let overlays = overlays.map(|rendered| (rendered.name.as_str(), rendered.objects.clone()));
+        let helm = helms().pop();
+        let charts = helm.iter().flat_map(|helm| {
+            OF_THE_CHART.map(|values| (values, objects(helm, values, KUBERNETES)))
+        });
+        let all = overlays.chain(charts).flat_map(|(name, objects)| {
+            Plan::read_all(&objects).into_iter().map(move |plan| (name, plan))
+        });
+        all.collect()
+    })
+}
+
+/// More than one copy of the workload was missing at once.
+fn thinned_out(world: &World) -> bool {
+    world.least_copies + 1 < world.plan.replicas
+}
+
+#[test]
+fn all_kinds_of_workloads_are_rolled_out() {
+    let plans = plans();
+    let seen = |what: fn(&Plan) -> bool| plans.iter().any(|(_, plan)| what(plan));
+    let deployed = |plan: &Plan| matches!(plan.way, Way::Deployment { .. });
+    let kinds: [fn(&Plan) -> bool; 3] = [
+        |plan: &Plan| plan.replicas == 3 && plan.elsewhere.hives == 0,
+        // Beside a witness, the witness itself, and a site beside others.
+        |plan: &Plan| plan.replicas == 2 && plan.elsewhere.hives == 1 && plan.elsewhere.copies == 0,
+        |plan: &Plan| plan.replicas == 1 && plan.elsewhere.copies == 2 && plan.quorum == 2,
+    ];
+    for kind in kinds {
+        assert!(seen(kind) || render::all().is_none(), "{plans:?}");
     }
-    assert!(found.is_empty() || found.len() >= 7, "overlays are found");
-    found
+    let strict =
+        plans.iter().any(|(_, plan)| deployed(plan) && plan.replicas > 1 && plan.quorum > 1);
+    assert!(strict || helms().is_empty(), "{plans:?}");
 }
 
 /// A plan, and the same in a cluster without room for a fourth pod.
@@ -27,21 +63,21 @@ fn roomy_and_tight(plan: Plan) -> [Plan; 2] {
 }
 
 #[test]
-fn a_good_rollout_keeps_two_copies() {
+fn a_good_rollout_keeps_all_copies_but_one() {
     for (name, plan) in plans() {
-        for plan in roomy_and_tight(plan) {
+        for plan in roomy_and_tight(*plan) {
             let mut world = World::healthy(plan);
             world.roll_out(GOOD);
             assert!(world.done(), "{name} {plan:?} hangs: {world:?}");
-            assert!(world.least_copies >= 2, "{name} {plan:?}: {} copies", world.least_copies);
+            assert!(!thinned_out(&world), "{name} {plan:?}: {} copies", world.least_copies);
         }
     }
 }
 
 #[test]
-fn a_broken_rollout_stops_with_two_copies_and_can_be_taken_back() {
+fn a_broken_rollout_stops_in_time_and_can_be_taken_back() {
     for (name, plan) in plans() {
-        for plan in roomy_and_tight(plan) {
+        for plan in roomy_and_tight(*plan) {
             for fault in [Kind::BrokenImage, OTHER_SECRET] {
                 let mut world = World::healthy(plan);
                 world.roll_out(fault);
@@ -49,11 +85,8 @@ fn a_broken_rollout_stops_with_two_copies_and_can_be_taken_back() {
                 assert!(world.moved() > 0, "{name} {plan:?} {fault:?} did not begin");
                 world.roll_out(GOOD);
                 assert!(world.done(), "{name} {plan:?} {fault:?} hangs: {world:?}");
-                assert!(
-                    world.least_copies >= 2,
-                    "{name} {plan:?} {fault:?}: {}",
-                    world.least_copies
-                );
+                let copies = world.least_copies;
+                assert!(!thinned_out(&world), "{name} {plan:?} {fault:?}: {copies} copies");
             }
         }
     }
@@ -61,8 +94,8 @@ fn a_broken_rollout_stops_with_two_copies_and_can_be_taken_back() {
 
 #[test]
 fn a_rollout_out_of_all_unready_moves() {
-    for (name, plan) in plans().into_iter().filter(|(_, plan)| plan.quorum == 1) {
-        for plan in roomy_and_tight(plan) {
+    for (name, plan) in plans().iter().filter(|(_, plan)| plan.quorum == 1) {
+        for plan in roomy_and_tight(*plan) {
             for kind in [GOOD, OTHER_SECRET] {
                 let mut world = World::unready(plan);
                 world.roll_out(kind);
@@ -77,16 +110,17 @@ fn a_rollout_out_of_all_unready_moves() {
     }
 }
 
-/// One good hive among broken ones is no quorum: the rollout replaces a pod, and a person deletes
-/// the others.
+/// One good hive among broken ones is no quorum, unless others are elsewhere: the rollout replaces a
+/// pod, and a person deletes the others.
 #[test]
 fn with_a_quorum_a_rollout_out_of_all_unready_moves_with_a_hand() {
     let mut seen = false;
-    for (name, plan) in plans().into_iter().filter(|(_, plan)| plan.quorum > 1) {
+    for (name, plan) in plans().iter().filter(|(_, plan)| plan.quorum > 1) {
         seen = true;
-        let mut world = World::unready(plan);
+        let mut world = World::unready(*plan);
         world.roll_out(GOOD);
-        assert!(world.moved() > 0 && !world.done(), "{name}: {world:?}");
+        let alone = 1 + plan.elsewhere.hives < plan.quorum;
+        assert!(world.moved() > 0 && world.done() != alone, "{name}: {world:?}");
         world.delete_old_pods();
         assert!(world.done(), "{name}: {world:?}");
     }
@@ -98,7 +132,7 @@ fn with_a_quorum_a_rollout_out_of_all_unready_moves_with_a_hand() {
 fn a_set_that_waits_for_all_moves_with_a_hand_too() {
     for (name, plan) in plans() {
         let Way::StatefulSet { parallel, .. } = plan.way else { continue };
-        let plan = Plan { way: Way::StatefulSet { parallel, waits_for_all: true }, ..plan };
+        let plan = Plan { way: Way::StatefulSet { parallel, waits_for_all: true }, ..*plan };
         let mut world = World::unready(plan);
         world.roll_out(GOOD);
         assert_eq!(world.moved(), 0, "{name}: {world:?}");
@@ -106,12 +140,13 @@ fn a_set_that_waits_for_all_moves_with_a_hand_too() {
         assert!(world.done(), "{name}: {world:?}");
         let mut world = World::healthy(plan);
         world.roll_out(GOOD);
-        assert!(world.done() && world.least_copies >= 2, "{name}: {world:?}");
+        assert!(world.done() && !thinned_out(&world), "{name}: {world:?}");
     }
 }
 
 fn three(way: Way) -> Plan {
-    Plan { replicas: 3, way, quorum: 1, room: usize::MAX }
+    let elsewhere = Elsewhere::default();
+    Plan { replicas: 3, way, quorum: 1, elsewhere, room: usize::MAX }
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::Plan;
 use super::world::{Pod, World};
-use crate::render::{self, config_map, of_kind, workloads};
+use super::{Elsewhere, Plan};
+use crate::render::{self, of_kind};
 
 /// A budget, as the eviction API reads it.
 #[derive(Clone, Copy)]
@@ -57,12 +57,10 @@ fn drain(world: &mut World, budget: Budget) -> bool {
 fn overlays() -> impl Iterator<Item = (&'static str, Budget, Plan)> {
     render::all().unwrap_or_default().iter().filter_map(|rendered| {
         let budget = of_kind(&rendered.objects, "PodDisruptionBudget").next().expect("a budget");
-        let quorum = config_map(&rendered.objects, "redis-hive-settings")["HIVE_QUORUM"].as_str();
-        let quorum = quorum.map_or(1, |text| text.parse().expect("a number"));
-        let plans: Vec<Plan> =
-            workloads(&rendered.objects).map(|w| Plan::read(w, quorum)).collect();
+        let plans = Plan::read_all(&rendered.objects);
         let replicas = plans.iter().map(|plan| plan.replicas).sum();
-        let plan = Plan { replicas, ..*plans.first().expect("a workload") };
+        let elsewhere = Elsewhere::default();
+        let plan = Plan { replicas, elsewhere, ..*plans.first().expect("a workload") };
         // A site of several has one pod here and the others elsewhere.
         (replicas > 1).then(|| (rendered.name.as_str(), Budget::read(budget), plan))
     })

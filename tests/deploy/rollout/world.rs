@@ -1,7 +1,7 @@
 //! Pods of a hive as far as a rollout is about them: who holds a copy, who is ready.
 
-use super::Plan;
 use super::controllers::step;
+use super::{Elsewhere, Plan};
 
 /// A second or so of each: only the order of events matters.
 const SYNC_TICKS: u32 = 4;
@@ -191,7 +191,7 @@ impl World {
 
     /// Those that were told to stop go, the one with the last copy when another has it.
     fn stop(&mut self) {
-        let last = self.copies() == 0;
+        let last = self.copies() + self.plan.elsewhere.copies == 0;
         for pod in &mut self.pods {
             let waits = last && pod.copy;
             pod.stopping = pod.stopping.map(|ticks| if waits { ticks } else { ticks + 1 });
@@ -204,14 +204,24 @@ impl World {
         self.pods.iter().take(self.plan.room).filter(move |pod| pod.kind == kind)
     }
 
+    /// The hives of other workloads that this pod hears, with their copies.
+    fn elsewhere(&self, at: usize) -> Elsewhere {
+        match self.pods[at].kind {
+            Kind::Good { secret: 0 } => self.plan.elsewhere,
+            _ => Elsewhere::default(),
+        }
+    }
+
     fn has_master(&self, at: usize) -> bool {
-        self.same_hive(at).any(|pod| pod.copy)
+        self.elsewhere(at).copies > 0 || self.same_hive(at).any(|pod| pod.copy)
     }
 
     /// ELECTION 8: enough hives of its own, and these more than half of all that are listed.
     fn may_lead(&self, at: usize) -> bool {
         let quorum = self.plan.quorum;
-        quorum == 1 || self.same_hive(at).count() >= quorum && 2 * quorum > self.pods.len()
+        let heard = self.same_hive(at).count() + self.elsewhere(at).hives;
+        let listed = self.pods.len() + self.plan.elsewhere.hives;
+        quorum == 1 || heard >= quorum && 2 * quorum > listed
     }
 
     /// ELECTION 2.7: an empty hive does not lead beside hives it cannot hear.

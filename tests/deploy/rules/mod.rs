@@ -20,7 +20,7 @@ pub enum On {
     Workload,
     /// What makes the pods that hold data.
     DataWorkload,
-    /// The specification of a pod.
+    /// The specification of a pod, whether a workload makes it or not.
     Pod,
     /// Any container.
     Container,
@@ -37,6 +37,8 @@ pub enum Want {
     Absent,
     /// Something of which this says yes.
     Holds(fn(&Value) -> bool),
+    /// The same, or nothing.
+    HoldsIfThere(fn(&Value) -> bool),
 }
 
 /// One thing that must hold.
@@ -84,6 +86,7 @@ impl Rule {
                 Want::Is(json) => found == Some(&parse(json)),
                 Want::Absent => found.is_none(),
                 Want::Holds(holds) => found.is_some_and(holds),
+                Want::HoldsIfThere(holds) => found.is_none_or(holds),
             };
             let shown = found.unwrap_or(&Value::Null);
             (!holds).then(|| format!("{label}: {} is {shown}: {}", self.at, self.why))
@@ -130,6 +133,7 @@ fn targets(on: On, objects: &mut [Value]) -> Vec<(String, &mut Value)> {
     let fits = |object: &Value| {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let workload = object["spec"]["template"].is_object();
+        let pods = workload || object["kind"] == "Pod";
         match on {
             On::Kind(kind) => object["kind"] == kind,
             On::Named(kind, end) => object["kind"] == kind && name.ends_with(end),
@@ -137,11 +141,12 @@ fn targets(on: On, objects: &mut [Value]) -> Vec<(String, &mut Value)> {
                 let labels = &object["spec"]["template"]["metadata"]["labels"];
                 workload && labels["app.kubernetes.io/component"] == "data"
             }
-            On::Workload | On::Pod | On::Container | On::Called(_) => workload,
+            On::Workload => workload,
+            On::Pod | On::Container | On::Called(_) => pods,
         }
     };
     let inside = |object| match on {
-        On::Pod => vec![named(object, "/spec/template/spec")],
+        On::Pod => vec![pod(object)],
         On::Container => containers(object, None),
         On::Called(name) => containers(object, Some(name)),
         _ => vec![named(object, "")],
@@ -154,13 +159,24 @@ fn label(object: &Value) -> String {
     format!("{} {}", text(&object["kind"]), text(&object["metadata"]["name"]))
 }
 
+/// Where the specification of an object's pods is: a pod by itself is one too.
+fn pod_of(object: &Value) -> &'static str {
+    if object["kind"] == "Pod" { "/spec" } else { "/spec/template/spec" }
+}
+
+fn pod(object: &mut Value) -> (String, &mut Value) {
+    let at = pod_of(object);
+    named(object, at)
+}
+
 fn named<'a>(object: &'a mut Value, at: &str) -> (String, &'a mut Value) {
     (label(object), object.pointer_mut(at).expect("it is there"))
 }
 
 fn containers<'a>(object: &'a mut Value, called: Option<&str>) -> Vec<(String, &'a mut Value)> {
     let label = label(object);
-    let Some(Value::Object(spec)) = object.pointer_mut("/spec/template/spec") else {
+    let at = pod_of(object);
+    let Some(Value::Object(spec)) = object.pointer_mut(at) else {
         return Vec::new();
     };
     let lists =

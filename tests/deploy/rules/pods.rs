@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::On::{Called, Container, DataWorkload, Kind, Pod, Workload};
 use super::Rule;
-use super::Want::{Absent, Holds, Is};
+use super::Want::{Absent, Holds, HoldsIfThere, Is};
 
 const HIVE: super::On = Called("hive");
 const REDIS: super::On = Called("redis");
@@ -35,14 +35,14 @@ pub const RULES: &[Rule] = &[
     Rule { on: Container, at: "/securityContext/runAsUser", want: Absent, broken: "0", why: "the pod says who" },
     Rule { on: Container, at: "/securityContext/seccompProfile", want: Absent, broken: r#"{"type": "Unconfined"}"#, why: "the pod says which" },
     Rule { on: Container, at: "/image", want: Holds(fixed_image), broken: "\"redis:latest\"", why: "a restart runs what was tested" },
-    Rule { on: Container, at: "/ports", want: Holds(named_ports), broken: r#"[{"name": "redis", "containerPort": 6379}]"#, why: "meshes go by tcp- and http" },
-    Rule { on: Container, at: "/ports", want: Holds(no_host_ports), broken: r#"[{"name": "tcp-redis", "containerPort": 6379, "hostPort": 6379}]"#, why: "nothing of the node" },
+    Rule { on: Container, at: "/ports", want: HoldsIfThere(named_ports), broken: r#"[{"name": "redis", "containerPort": 6379}]"#, why: "meshes go by tcp- and http" },
+    Rule { on: Container, at: "/ports", want: HoldsIfThere(no_host_ports), broken: r#"[{"name": "tcp-redis", "containerPort": 6379, "hostPort": 6379}]"#, why: "nothing of the node" },
     // Secrets come in files, never as variables or arguments.
     Rule { on: Container, at: "", want: Holds(no_secret_in_environment), broken: r#"{"env": [{"name": "HIVE_SECRET", "value": "x"}]}"#, why: "a secret is a file" },
     Rule { on: Container, at: "", want: Holds(no_secret_in_environment), broken: r#"{"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "x", "key": "x"}}}]}"#, why: "a secret is a file" },
     Rule { on: Container, at: "", want: Holds(no_secret_in_environment), broken: r#"{"envFrom": [{"secretRef": {"name": "x"}}]}"#, why: "a secret is a file" },
     Rule { on: Container, at: "", want: Holds(no_secret_in_arguments), broken: r#"{"command": ["redis-server", "--requirepass", "x"]}"#, why: "everybody on the node can read arguments" },
-    Rule { on: Container, at: "/volumeMounts", want: Holds(no_sub_path), broken: r#"[{"name": "x", "mountPath": "/x", "subPath": "x"}]"#, why: "a rotated secret must arrive" },
+    Rule { on: Container, at: "/volumeMounts", want: HoldsIfThere(no_sub_path), broken: r#"[{"name": "x", "mountPath": "/x", "subPath": "x"}]"#, why: "a rotated secret must arrive" },
     // Room.
     Rule { on: Container, at: "/resources/requests/cpu", want: Holds(given), broken: "null", why: "a place on a node" },
     Rule { on: Container, at: "/resources/requests/memory", want: Holds(given), broken: "null", why: "a place on a node" },
@@ -74,7 +74,7 @@ pub const RULES: &[Rule] = &[
 ];
 
 fn given(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| !text.is_empty())
+    value.is_number() || value.as_str().is_some_and(|text| !text.is_empty())
 }
 
 fn no_root(value: &Value) -> bool {

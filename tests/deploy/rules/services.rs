@@ -39,7 +39,7 @@ fn list(value: &Value) -> &[Value] {
 }
 
 fn read_port(port: &Value) -> bool {
-    ["tcp-redis", "tcp-read"].iter().any(|name| port == name)
+    *port == 6379 || *port == "tcp-read"
 }
 
 fn named_ports(ports: &Value) -> bool {

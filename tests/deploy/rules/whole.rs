@@ -6,29 +6,37 @@ use serde_json::{Value, json};
 use super::WholeRule;
 use crate::render::{config_map, containers, of_kind, workloads};
 
+/// A kind of object that is about pods, and where it says about which.
+type About = (&'static str, &'static str);
+
+const BUDGET: About = ("PodDisruptionBudget", "/spec/selector/matchLabels");
+const POLICY: About = ("NetworkPolicy", "/spec/podSelector/matchLabels");
+const MONITOR: About = ("PodMonitor", "/spec/selector/matchLabels");
+
 pub const RULES: &[WholeRule] = &[
     WholeRule {
         why: "every Service leads to pods, and to a port they have",
-        faults: |objects| {
-            of_kind(objects, "Service").flat_map(|s| unreachable(objects, s)).collect()
-        },
+        faults: lost_services,
         spoil: |objects| change(objects, "Service", "/spec/selector", json!({"app": "other"})),
     },
     WholeRule {
-        why: "the budget counts every pod",
-        faults: |objects| uncovered(objects, "PodDisruptionBudget", "/spec/selector/matchLabels"),
+        why: "before Kubernetes 1.32 no port of an init container is found by its name",
+        faults: lost_services,
         spoil: |objects| {
-            let data = json!({"app.kubernetes.io/component": "other"});
-            change(objects, "PodDisruptionBudget", "/spec/selector/matchLabels", data)
+            let native = workloads(objects)
+                .any(|workload| workload.pointer("/spec/template/spec/initContainers").is_some());
+            native && change(objects, "Service", "/spec/ports/0/targetPort", json!("tcp-redis"))
         },
     },
     WholeRule {
+        why: "the budget counts every pod",
+        faults: |objects| uncovered(objects, BUDGET),
+        spoil: |objects| cover_others(objects, BUDGET),
+    },
+    WholeRule {
         why: "the policy covers every pod",
-        faults: |objects| uncovered(objects, "NetworkPolicy", "/spec/podSelector/matchLabels"),
-        spoil: |objects| {
-            let data = json!({"app.kubernetes.io/component": "other"});
-            change(objects, "NetworkPolicy", "/spec/podSelector/matchLabels", data)
-        },
+        faults: |objects| uncovered(objects, POLICY),
+        spoil: |objects| cover_others(objects, POLICY),
     },
     WholeRule {
         why: "every port of a pod may be reached by somebody, and no other",
@@ -95,6 +103,11 @@ fn selects(selector: &Value, labels: &Value) -> bool {
     selector.as_object().is_some_and(|pairs| pairs.iter().all(|(key, value)| labels[key] == *value))
 }
 
+/// Services that lead nowhere.
+fn lost_services(objects: &[Value]) -> Vec<String> {
+    of_kind(objects, "Service").flat_map(|service| unreachable(objects, service)).collect()
+}
+
 fn unreachable(objects: &[Value], service: &Value) -> Vec<String> {
     let selected: Vec<&Value> =
         workloads(objects).filter(|w| selects(&service["spec"]["selector"], labels(w))).collect();
@@ -102,8 +115,13 @@ fn unreachable(objects: &[Value], service: &Value) -> Vec<String> {
         return vec![format!("Service {} selects nothing", name(service))];
     }
     let open = |target: &Value| {
-        let ports = selected.iter().flat_map(|workload| containers(workload)).flat_map(ports);
-        ports.into_iter().any(|port| port["name"] == *target || port["containerPort"] == *target)
+        selected.iter().any(|workload| {
+            let main = &workload["spec"]["template"]["spec"]["containers"];
+            let mut named = main.as_array().into_iter().flatten().flat_map(ports);
+            let mut all = containers(workload).flat_map(ports);
+            named.any(|port| port["name"] == *target)
+                || all.any(|port| port["containerPort"] == *target)
+        })
     };
     let targets = service["spec"]["ports"].as_array().into_iter().flatten();
     targets
@@ -119,7 +137,7 @@ fn ports(container: &Value) -> &[Value] {
 
 fn unwatched(objects: &[Value]) -> Vec<String> {
     let Some(monitor) = of_kind(objects, "PodMonitor").next() else { return Vec::new() };
-    let mut found = uncovered(objects, "PodMonitor", "/spec/selector/matchLabels");
+    let mut found = uncovered(objects, MONITOR);
     let open: Vec<&Value> =
         workloads(objects).flat_map(containers).flat_map(ports).map(|port| &port["name"]).collect();
     let endpoints = monitor["spec"]["podMetricsEndpoints"].as_array().into_iter().flatten();
@@ -136,7 +154,12 @@ fn wrongly_annotated(workload: &Value) -> Option<String> {
         .then(|| format!("{} is scraped elsewhere", name(workload)))
 }
 
-fn uncovered(objects: &[Value], kind: &str, at: &str) -> Vec<String> {
+/// Makes it be about other pods.
+fn cover_others(objects: &mut [Value], (kind, at): About) -> bool {
+    change(objects, kind, at, json!({"app.kubernetes.io/component": "other"}))
+}
+
+fn uncovered(objects: &[Value], (kind, at): About) -> Vec<String> {
     let selector = of_kind(objects, kind).next().and_then(|object| object.pointer(at));
     let covered =
         |workload: &&Value| selector.is_some_and(|selector| selects(selector, labels(workload)));
@@ -180,7 +203,9 @@ fn cramped(objects: &[Value]) -> Vec<String> {
             "/resources/requests/ephemeral-storage",
             "/resources/limits/ephemeral-storage",
         ] {
-            let room = redis.pointer(at).and_then(Value::as_str).and_then(parse_size);
+            // Kubernetes writes `2G` for what is `2GB` elsewhere.
+            let bytes = |text: &str| parse_size(text).or_else(|| parse_size(&format!("{text}B")));
+            let room = redis.pointer(at).and_then(Value::as_str).and_then(bytes);
             if room.is_none_or(|bytes| bytes < 2 * data_bytes) {
                 found.push(format!("{at} is {room:?} for {data_bytes} bytes of data"));
             }

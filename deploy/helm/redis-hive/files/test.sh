@@ -12,8 +12,10 @@ key="redis-hive-test:$(hostname):$$"
 
 cli=$(command -v redis-cli || command -v valkey-cli)
 if [ -n "${PASSWORD_FILE-}" ]; then
-    # A last line without an end is a line too.
-    IFS= read -r REDISCLI_AUTH <"$PASSWORD_FILE" || [ -n "$REDISCLI_AUTH" ]
+    # A last line without an end is a line too. A line may end as on Windows.
+    if IFS= read -r REDISCLI_AUTH <"$PASSWORD_FILE"; then
+        REDISCLI_AUTH=${REDISCLI_AUTH%"$(printf '\r')"}
+    fi
     export REDISCLI_AUTH
 fi
 set --

@@ -5,7 +5,12 @@
 {{- include "redis-hive.checks.redis" . -}}
 {{- include "redis-hive.checks.sentinel" . -}}
 {{- include "redis-hive.checks.monitoring" . -}}
+{{- include "redis-hive.checks.memory" . -}}
 {{- include "redis-hive.checks.env" . -}}
+{{- include "redis-hive.checks.labels" . -}}
+{{- range $name := list "write" "read" -}}
+{{- include "redis-hive.checks.service" (dict "name" $name "service" (get $.Values.services $name)) -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "redis-hive.checks.quorum" -}}
@@ -47,8 +52,8 @@
 {{- if $renamed -}}
 {{- fail (printf "redis.config: '%s': the hive steers Redis by this command, and replicas copy by it; without it there is no replication. Forbid it to users by their ACL instead" $renamed) -}}
 {{- end -}}
-{{- if and (gt (int .Values.redis.maxmemoryPercent) 0) (not (dig "limits" "memory" "" .Values.redis.resources)) -}}
-{{- fail "redis.maxmemoryPercent: a share of what? Set redis.resources.limits.memory" -}}
+{{- with regexFind `(?im)^[ \t]*["']?include["']?[ \t].*` .Values.redis.config | trim -}}
+{{- fail (printf "redis.config: '%s': what an included file does to Redis is not checked; write its lines here" .) -}}
 {{- end -}}
 {{- end -}}
 
@@ -72,15 +77,29 @@
 {{- end -}}
 {{- end -}}
 
-{{/* maxmemory in bytes: redis.maxmemoryPercent of the memory limit. */}}
-{{- define "redis-hive.maxmemory" -}}
-{{- $limit := .Values.redis.resources.limits.memory -}}
-{{- $text := ternary (int64 $limit | toString) (toString $limit) (kindIs "float64" $limit) -}}
-{{- $number := regexFind `^[0-9]+(\.[0-9]+)?` $text | float64 -}}
-{{- $unit := regexReplaceAll `^[0-9.]+` $text "" -}}
-{{- $units := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
-{{- if not (hasKey $units $unit) -}}
-{{- fail (printf "redis.maxmemoryPercent: cannot read the limit '%s': write it like 2Gi" $text) -}}
+{{- define "redis-hive.checks.labels" -}}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component"
+    "app.kubernetes.io/part-of" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
+{{- range $name := list "commonLabels" "podLabels" -}}
+{{- range $key := keys (get $.Values $name) -}}
+{{- if has $key $own -}}
+{{- fail (printf "%s: %s is set by the chart; selectors go by such labels" $name $key) -}}
 {{- end -}}
-{{- mulf $number (get $units $unit) (divf .Values.redis.maxmemoryPercent 100) | floor | int64 -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the API server would refuse. Takes a dict: name, and service, its values. */}}
+{{- define "redis-hive.checks.service" -}}
+{{- $type := .service.type -}}
+{{- $only := dict
+    "nodePort" (list "NodePort" "LoadBalancer")
+    "externalTrafficPolicy" (list "NodePort" "LoadBalancer")
+    "loadBalancerClass" (list "LoadBalancer")
+    "loadBalancerSourceRanges" (list "LoadBalancer") -}}
+{{- range $key, $types := $only -}}
+{{- if and (get $.service $key) (not (has $type $types)) -}}
+{{- fail (printf "services.%s.%s: only for the type %s, and it is %s" $.name $key (join " or " $types) $type) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

@@ -2,8 +2,8 @@
 
 {{/* Settings of Redis: what start-redis.sh adds comes after this and wins. */}}
 {{- define "redis-hive.config" -}}
-{{- with int .Values.redis.maxmemoryPercent -}}
-maxmemory {{ include "redis-hive.maxmemory" $ }}
+{{- if and (gt (int .Values.redis.maxmemoryPercent) 0) (not (include "redis-hive.givenMaxmemory" .)) -}}
+maxmemory {{ include "redis-hive.maxmemory" . }}
 {{ end -}}
 {{- .Values.redis.config | trim }}
 {{ end -}}

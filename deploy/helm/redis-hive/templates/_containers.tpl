@@ -12,6 +12,9 @@
   {{- $env := list }}
   {{- if .Values.auth.enabled }}
   {{- $env = list (dict "name" "REDIS_PASSWORD_FILE" "value" "/etc/redis-hive-secrets/redis-password") }}
+  {{- with .Values.auth.username }}
+  {{- $env = append $env (dict "name" "HIVE_REDIS_USERNAME" "value" .) }}
+  {{- end }}
   {{- end }}
   {{- with concat $env .Values.redis.extraEnv }}
   env:

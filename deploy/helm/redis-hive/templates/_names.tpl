@@ -3,28 +3,29 @@
 {{/* The name from which all objects take theirs; short enough for -witness and what Kubernetes adds to pods. */}}
 {{- define "redis-hive.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $full := printf "%s-%s" .Release.Name $name -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 44 | trimSuffix "-" | trimSuffix "." -}}
+{{- $full = .Values.fullnameOverride -}}
 {{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 44 | trimSuffix "-" | trimSuffix "." -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 44 | trimSuffix "-" | trimSuffix "." -}}
+{{- $full = .Release.Name -}}
 {{- end -}}
+{{- $full = $full | trunc 44 | trimSuffix "-" -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $full) -}}
+{{- fail (printf "'%s' cannot be the name of a Service: small letters, digits and '-', a letter first. Set fullnameOverride" $full) -}}
+{{- end -}}
+{{- $full -}}
 {{- end -}}
 
 {{/* The labels that selectors use: they never change in the life of a release. */}}
 {{- define "redis-hive.selectorLabels" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
-{{/* The labels of pods: no version among them, or each new chart would replace all pods. */}}
+{{/* The chart's labels of pods: no version among them, or each new chart would replace all pods. */}}
 {{- define "redis-hive.podLabels" -}}
 {{ include "redis-hive.selectorLabels" . }}
 app.kubernetes.io/part-of: {{ .Chart.Name }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
 {{- define "redis-hive.labels" -}}
@@ -32,13 +33,16 @@ app.kubernetes.io/part-of: {{ .Chart.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/* Name, labels and annotations of an object. Takes a dict: root, suffix, and perhaps component, labels (further
 ones), annotations. */}}
 {{- define "redis-hive.metadata" -}}
-name: {{ include "redis-hive.fullname" .root }}{{ with .suffix }}{{ . }}{{ end }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ printf "%s%s" (include "redis-hive.fullname" .root) (default "" .suffix) | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "redis-hive.labels" .root | nindent 2 }}
   {{- with .component }}
@@ -79,7 +83,7 @@ annotations:
 {{/* The labels of the pod of `helm test`: not those of the hive's pods, or Services would lead to it. */}}
 {{- define "redis-hive.testLabels" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 57 }}-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/part-of: {{ .Chart.Name }}
 app.kubernetes.io/component: test
 {{- end -}}

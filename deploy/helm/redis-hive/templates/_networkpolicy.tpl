@@ -15,10 +15,19 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Senders or receivers by address. Takes a list of CIDR ranges. */}}
+{{- define "redis-hive.blocks" -}}
+{{- range $index, $range := . -}}
+{{- if $index }}{{ "\n" }}{{ end -}}
+- ipBlock: {cidr: {{ $range | quote }}}
+{{- end -}}
+{{- end -}}
+
 {{/* Single hosts. Takes a list of addresses. */}}
 {{- define "redis-hive.hosts" -}}
-{{- range $index, $host := . -}}
-{{- if $index }}{{ "\n" }}{{ end -}}
-- ipBlock: {cidr: "{{ $host }}/{{ ternary 128 32 (contains ":" $host) }}"}
+{{- $ranges := list -}}
+{{- range . -}}
+{{- $ranges = append $ranges (printf "%s/%d" . (ternary 128 32 (contains ":" .))) -}}
 {{- end -}}
+{{- include "redis-hive.blocks" $ranges -}}
 {{- end -}}

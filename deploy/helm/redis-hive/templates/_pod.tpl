@@ -5,7 +5,7 @@
 labels:
   {{- include "redis-hive.podLabels" .root | nindent 2 }}
   app.kubernetes.io/component: {{ .component }}
-  {{- with .root.Values.podLabels }}
+  {{- with mergeOverwrite (dict) .root.Values.commonLabels .root.Values.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 annotations:
@@ -53,7 +53,7 @@ imagePullSecrets:
 {{- end }}
 {{- range $key := list "priorityClassName" "runtimeClassName" "schedulerName" }}
 {{- with get $values $key }}
-{{ $key }}: {{ . }}
+{{ $key }}: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- with $values.hostAliases }}

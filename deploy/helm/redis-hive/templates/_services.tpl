@@ -1,4 +1,4 @@
-{{/* A Service for clients. Takes a dict: root, name (its suffix), service (its values), target (the pods' port). */}}
+{{/* A Service for clients. Takes a dict: root, name (its suffix), service (its values), target (the pods' port, by name or number). */}}
 {{- define "redis-hive.clientService" -}}
 {{- $service := .service -}}
 {{- $annotations := mergeOverwrite (dict "config.linkerd.io/opaque-ports" (int $service.port | toString)) $service.annotations -}}

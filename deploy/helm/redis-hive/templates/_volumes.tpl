@@ -6,11 +6,11 @@
     "exporter-passwords.json" .root.Values.exporter.passwordsKey -}}
 - name: {{ .name }}
   secret:
-    secretName: {{ include "redis-hive.secretName" .root }}
+    secretName: {{ include "redis-hive.secretName" .root | quote }}
     defaultMode: 0440
     items:
       {{- range .files }}
-      - key: {{ get $keys . }}
+      - key: {{ get $keys . | quote }}
         path: {{ . }}
       {{- end }}
 {{- end -}}
@@ -19,15 +19,15 @@
 {{- $keys := .Values.tls.keys -}}
 - name: tls
   secret:
-    secretName: {{ default (printf "%s-tls" (include "redis-hive.fullname" .)) .Values.tls.existingSecret }}
+    secretName: {{ default (printf "%s-tls" (include "redis-hive.fullname" .)) .Values.tls.existingSecret | quote }}
     defaultMode: 0440
     {{- if ne (join " " (list $keys.ca $keys.cert $keys.key)) "ca.crt tls.crt tls.key" }}
     items:
-      - key: {{ $keys.ca }}
+      - key: {{ $keys.ca | quote }}
         path: ca.crt
-      - key: {{ $keys.cert }}
+      - key: {{ $keys.cert | quote }}
         path: tls.crt
-      - key: {{ $keys.key }}
+      - key: {{ $keys.key | quote }}
         path: tls.key
     {{- end }}
 {{- end -}}

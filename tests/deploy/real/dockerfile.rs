@@ -6,13 +6,11 @@ use serde_json::{Value, json};
 
 use super::super::tools::{root, run};
 use super::engine::{self, Engine};
-use super::images;
+use super::images::{self, FOLDER};
 
 const NAME: &str = "localhost/redis-hive:test";
 /// Bytes, the image's budget.
 const MOST: u64 = 15_000_000;
-/// Where cargo keeps what it built between two runs.
-pub const FOLDER: &str = "image";
 
 fn inspect(engine: &Engine, name: &str) -> Value {
     let text = engine.podman(&["image", "inspect", name]);
@@ -70,7 +68,7 @@ fn assert_locked(image: &Value) {
 
 #[test]
 fn the_image_is_one_small_static_program() {
-    let test = "real::image::the_image_is_one_small_static_program";
+    let test = "real::dockerfile::the_image_is_one_small_static_program";
     let Some(engine) = engine::inside(test) else { return };
     images::redis(&engine, "localhost/redis:test");
     images::hive(&engine, NAME, FOLDER);
