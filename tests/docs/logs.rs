@@ -16,7 +16,7 @@ fn logged(folder: &Path, kinds: &mut Kinds) {
         }
         let source = std::fs::read_to_string(&path).expect("a source");
         // Tests come last in a file.
-        let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
         for level in ["info", "warn", "error"] {
             for call in code.split(&format!("tracing::{level}!(")).skip(1) {
                 let (message, fields) = read(call, &path);
