@@ -100,7 +100,7 @@ pub(super) fn start_proxies(
         listen: vec![SocketAddr::new(config.bind, config.proxy_port)],
         threads: config.proxy_threads,
         hold_timeout: config.timing.hold_timeout,
-        max_clients: descriptors::clients(config.max_clients),
+        max_clients: descriptors::clients(config.max_clients, config.sentinel.is_some()),
         origin,
         splice: config.splice,
         move_sessions: config.move_sessions,

@@ -55,7 +55,7 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// What clients may take. Requests have at most 64 KiB, always.
+/// What clients may take. Requests have at most 8 KiB, always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at a time; one more gets an error and a close.
@@ -70,10 +70,15 @@ pub struct Limits {
     pub events: usize,
 }
 
+impl Limits {
+    /// Connections at a time.
+    pub const CONNECTIONS: usize = 1024;
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            connections: 1024,
+            connections: Limits::CONNECTIONS,
             request: Duration::from_secs(10),
             // Libraries keep their connection to a Sentinel, and take its end for that of the Sentinel.
             idle: Duration::from_secs(3600),

@@ -6,11 +6,12 @@ use bytes::{Buf, BytesMut};
 /// The words of a request; the first is the command's name.
 pub(super) type Request = Vec<Vec<u8>>;
 
-/// All bytes of one request together.
-pub(super) const REQUEST_MAX_BYTES: usize = 64 * 1024;
-/// The most words of one request.
-const WORDS_MAX: usize = 1024;
-/// `*1024\r\n` and `$65536\r\n` are shorter.
+/// All bytes of one request together. The longest that a client of Sentinel has reason to send is an
+/// `AUTH` of 1 KiB. One that never becomes whole takes at most 20 KiB of memory.
+pub(super) const REQUEST_MAX_BYTES: usize = 8 * 1024;
+/// The most words of one request; short ones cost more memory than bytes.
+const WORDS_MAX: usize = 128;
+/// `*128\r\n` and `$8192\r\n` are shorter.
 const HEADER_MAX_BYTES: usize = 32;
 
 /// What cannot be a request, in the words of Redis. The connection has lost its framing.
@@ -170,14 +171,14 @@ mod tests {
     #[test]
     fn what_is_no_request_is_told_in_the_words_of_redis() {
         for (bytes, why) in [
-            (&b"*1025\r\n"[..], "invalid multibulk length"),
+            (&b"*129\r\n"[..], "invalid multibulk length"),
             (b"*9999999999999999999\r\n", "invalid multibulk length"),
             (b"*\xff\r\n", "invalid multibulk length"),
             (b"*\r\n", "invalid multibulk length"),
             (b"*1\r\n:1\r\n", "expected '$'"),
             (b"*1\r\n$-1\r\n", "invalid bulk length"),
-            (b"*1\r\n$65537\r\n", "invalid bulk length"),
-            (b"*2\r\n$40000\r\n", ""),
+            (b"*1\r\n$8193\r\n", "invalid bulk length"),
+            (b"*128\r\n$8000\r\n", ""),
             (b"*1000000000000000000000000000000000", "too big mbulk count string"),
             (b"*1\r\n$1000000000000000000000000000000000", "too big bulk count string"),
         ] {
@@ -189,9 +190,9 @@ mod tests {
     #[test]
     fn a_request_is_never_larger_than_its_limit() {
         let word = |length: usize| format!("${length}\r\n{}\r\n", "x".repeat(length));
-        let fits = format!("*2\r\n{}{}", word(30_000), word(30_000));
+        let fits = format!("*2\r\n{}{}", word(4_000), word(4_000));
         assert_eq!(read(fits.as_bytes(), 1000).expect("fine").len(), 1);
-        let large = format!("*2\r\n{}{}", word(40_000), word(40_000));
+        let large = format!("*2\r\n{}{}", word(5_000), word(5_000));
         assert_eq!(read(large.as_bytes(), 1000), Err(Malformed("invalid bulk length")));
         let line = "x".repeat(REQUEST_MAX_BYTES + 1);
         assert_eq!(read(line.as_bytes(), 1000), Err(Malformed("too big inline request")));

@@ -122,6 +122,21 @@ async fn ten_thousand_idle_http_connections() {
     besieged.grew_at_most(16);
 }
 
+/// Each holds a request that never becomes whole: one long word, or many short ones.
+#[tokio::test]
+async fn ten_thousand_half_requests_of_sentinel() {
+    let [port] = super::free_ports();
+    let besieged = Besieged::start(&[&format!("--sentinel-port={port}")]).await;
+    let long = [&b"*2\r\n$4\r\nPING\r\n$8000\r\n"[..], &[b'x'; 7_900]].concat();
+    let short = |of: usize| format!("*{of}\r\n{}", "$1\r\nx\r\n".repeat(of - 1)).into_bytes();
+    for half in [long, short(128), short(1024)] {
+        let crowd = besieged.crowd(SocketAddr::new(LOCAL, port), &half).await;
+        only_stand(&crowd, 1024).await;
+        besieged.serves().await;
+        besieged.grew_at_most(24);
+    }
+}
+
 /// The hello of a hive that exists only here.
 fn hello(incarnation: u64) -> Hello {
     let ip = Ipv4Addr::from_bits(0x7f40_0000 + incarnation as u32);
