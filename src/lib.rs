@@ -7,6 +7,7 @@ pub mod config;
 pub mod discovery;
 pub mod election;
 pub mod http;
+mod listener;
 pub mod node;
 pub mod peer;
 pub mod proxy;

@@ -7,7 +7,6 @@ mod asks;
 mod events;
 pub mod figures;
 pub mod journal;
-mod listen;
 mod metrics;
 pub mod ready;
 mod serve;
@@ -29,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::listener;
 use crate::secrets::Keyring;
 use asks::Door;
 use events::Events;
@@ -39,9 +39,10 @@ use serve::Visit;
 pub use asks::{Asked, Outcome, Told};
 pub use figures::Figures;
 pub use journal::Journal;
-pub(crate) use listen::listen;
 pub use status::Status;
 
+/// Connections the kernel keeps until they are accepted.
+const BACKLOG: i32 = 1024;
 /// The control loop must have beaten within this time.
 const PULSE_MAX: Duration = Duration::from_secs(5);
 
@@ -135,7 +136,7 @@ pub fn start(
     asks: mpsc::Sender<Asked>,
     keyring: Keyring,
 ) -> Result<Http, HttpError> {
-    let opened = listen(bind, port).and_then(|listener| {
+    let opened = listener::open(bind, port, BACKLOG).and_then(|listener| {
         let addr = listener.local_addr()?;
         Ok((TcpListener::from_std(listener)?, addr))
     });

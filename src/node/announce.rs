@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Announce, Config};
 use crate::election::{Incarnation, NodeId, Passport, PeerView, RedisAddr, Route, View};
-use crate::http;
+use crate::listener;
 use crate::secrets::Keyring;
 use crate::sentinel::{self, Limits, Master, Node, Replica, Sentinel, Topology};
 
 use super::journal::socket;
+
+/// Connections the kernel keeps until they are accepted.
+const BACKLOG: i32 = 1024;
 
 /// The running port, and how addresses are made.
 pub(super) struct Announcer {
@@ -40,7 +43,7 @@ impl Announcer {
         keyring: Keyring,
     ) -> anyhow::Result<Option<Announcer>> {
         let Some(wanted) = &config.sentinel else { return Ok(None) };
-        let listener = http::listen(config.bind, wanted.port).map_err(|error| {
+        let listener = listener::open(config.bind, wanted.port, BACKLOG).map_err(|error| {
             anyhow::anyhow!("--sentinel-port {}: cannot listen: {error}", wanted.port)
         })?;
         let settings = sentinel::Settings {

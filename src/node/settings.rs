@@ -1,6 +1,6 @@
 //! From flags to what each room is started with.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use super::descriptors;
 use crate::config::{self, Config};
 use crate::discovery::{self, DiscoverySettings, Search};
 use crate::election::{Incarnation, NodeId, RedisAddr, Settings};
+use crate::listener;
 use crate::peer::PeerSettings;
 use crate::proxy::{self, Proxy, ProxyError, ProxySettings};
 use crate::redis::{Access, AccessSettings, Password, RedisSettings, Rescue, TlsFiles};
@@ -123,17 +124,13 @@ fn listening(
     start: impl Fn(ProxySettings) -> Result<Proxy, ProxyError>,
 ) -> Result<Proxy, ProxyError> {
     let started = start(settings.clone());
-    let dual = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    match started {
-        Err(ProxyError::Listen { source, .. })
-            if settings.listen.iter().all(|addr| addr.ip() == dual)
-                && source.kind() != std::io::ErrorKind::AddrInUse =>
-        {
-            settings.listen.iter_mut().for_each(|addr| addr.set_ip(Ipv4Addr::UNSPECIFIED.into()));
-            start(settings)
-        }
-        started => started,
-    }
+    let instead = match (&started, &settings.listen[..]) {
+        (Err(ProxyError::Listen { source, .. }), [only]) => listener::instead(only.ip(), source),
+        _ => None,
+    };
+    let Some(ip) = instead else { return started };
+    settings.listen.iter_mut().for_each(|addr| addr.set_ip(ip));
+    start(settings)
 }
 
 /// How the Redis servers are reached.

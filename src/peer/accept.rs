@@ -1,11 +1,10 @@
 //! The peer port: who connects here.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
@@ -16,6 +15,7 @@ use super::hub::{Hub, Peer};
 use super::link::{self, Greeted};
 use super::seal::Sealed;
 use crate::election::NodeId;
+use crate::listener;
 
 /// Connections the kernel keeps until they are accepted.
 const BACKLOG: i32 = 512;
@@ -25,16 +25,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Opens the peer port. `::` takes IPv4 too, and becomes `0.0.0.0` where there is no IPv6.
 pub(super) fn listen(bind: IpAddr, port: u16) -> Result<TcpListener, PeerError> {
     let addr = SocketAddr::new(bind, port);
-    open(addr)
-        .or_else(|error| {
-            let no_ipv6 = error.kind() != io::ErrorKind::AddrInUse
-                && bind == IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED);
-            if no_ipv6 { open((Ipv4Addr::UNSPECIFIED, port).into()) } else { Err(error) }
-        })
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => PeerError::Taken { addr },
-            _ => PeerError::Listen { addr, source },
-        })
+    let opened = listener::open(bind, port, BACKLOG).and_then(TcpListener::from_std);
+    opened.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => PeerError::Taken { addr },
+        _ => PeerError::Listen { addr, source },
+    })
 }
 
 /// Accepts until the hub is stopped.
@@ -61,18 +56,6 @@ pub(super) async fn run(hub: Arc<Hub>, listener: TcpListener) {
 /// How connections from an IP are named where a complaint is about them.
 pub(super) fn source(ip: IpAddr) -> NodeId {
     NodeId::new(ip, 0)
-}
-
-fn open(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 async fn receive(hub: Arc<Hub>, mut stream: TcpStream, remote: IpAddr) {
