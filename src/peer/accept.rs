@@ -104,52 +104,29 @@ async fn greet(
 
 /// Counts and tells why somebody is no peer.
 pub(super) fn turn_away(hub: &Hub, who: NodeId, greeting: &Greeting) {
-    match greeting {
-        Greeting::Hive(..) | Greeting::Myself => {}
+    let counters = &hub.counters;
+    let told = |counter, why: &str| (counter, why.to_owned());
+    let (counter, why) = match greeting {
+        Greeting::Hive(..) | Greeting::Myself => return,
         Greeting::OtherName(name) => {
-            hub.counters.foreign.add(1);
             let mine = &hub.settings.name;
-            hub.complaints.about(
-                who,
-                format_args!("belongs to the hive {name:?}, this is {mine:?} (--name), closed"),
-            );
+            (&counters.foreign, format!("belongs to the hive {name:?}, this is {mine:?} (--name)"))
         }
         Greeting::Malformed(CodecError::Version(version)) => {
-            hub.counters.foreign.add(1);
-            hub.complaints.about(
-                who,
-                format_args!("speaks peer protocol {version}, this hive speaks {MAJOR}, closed"),
-            );
+            (&counters.foreign, format!("speaks peer protocol {version}, this hive speaks {MAJOR}"))
         }
-        Greeting::Malformed(error) => {
-            hub.counters.malformed.add(1);
-            hub.complaints.about(who, format_args!("is no hive ({error}), closed"));
-        }
+        Greeting::Malformed(error) => (&counters.malformed, format!("is no hive ({error})")),
         Greeting::HasSecret => {
-            hub.counters.has_secret.add(1);
-            hub.complaints.about(
-                who,
-                format_args!("has a secret and this hive has none (--secret-file), closed"),
-            );
+            told(&counters.has_secret, "has a secret and this hive has none (--secret-file)")
         }
         Greeting::NoSecret => {
-            hub.counters.no_secret.add(1);
-            hub.complaints.about(
-                who,
-                format_args!("has no secret, as this hive has (--secret-file), closed"),
-            );
+            told(&counters.no_secret, "has no secret, as this hive has (--secret-file)")
         }
         Greeting::WrongSecret => {
-            hub.counters.wrong_secret.add(1);
-            hub.complaints.about(
-                who,
-                format_args!("has another secret (--secret-file) or another --name, closed"),
-            );
+            told(&counters.wrong_secret, "has another secret (--secret-file) or another --name")
         }
-        Greeting::Forged => {
-            hub.counters.forged.add(1);
-            hub.complaints
-                .about(who, format_args!("cannot prove the secret: a replayed handshake, closed"));
-        }
-    }
+        Greeting::Forged => told(&counters.forged, "cannot prove the secret: a replayed handshake"),
+    };
+    counter.add(1);
+    hub.complaints.about(who, format_args!("{why}, closed"));
 }
