@@ -235,6 +235,7 @@ impl Node {
         if let Some(reads) = &mut self.reads {
             reads.turn(fresh, local, &self.proxy);
         }
+        self.open_local();
         if self.stopping.says_why(Instant::now()) {
             let change = self.core.view().change;
             if !change.is_empty() {
@@ -242,6 +243,16 @@ impl Node {
             }
         }
         self.show();
+    }
+
+    /// Lets a run of the local Redis serve data without a link, once its copy was current.
+    fn open_local(&mut self) {
+        let (copy, _) = self.core.copy();
+        let current = copy.filter(|copy| copy.current).map(|copy| copy.passport.run_id);
+        if current.is_some() && current != self.current_run {
+            self.current_run = current;
+            self.redis.serve_stale();
+        }
     }
 
     /// One endpoint goes by this route.
@@ -262,7 +273,7 @@ impl Node {
         }
         self.out = out;
         if std::mem::take(&mut self.route_due)
-            && let Some(announcer) = &self.announcer
+            && let Some(announcer) = &mut self.announcer
         {
             announcer.publish(&self.core.view());
         }
@@ -342,13 +353,8 @@ impl Node {
         }
         let view = self.core.view();
         self.journal.overdue(&view, clocks(self.origin).now);
-        let current = view.copy.filter(|copy| copy.current).map(|copy| copy.passport.run_id);
-        if current.is_some() && current != self.current_run {
-            self.current_run = current;
-            self.redis.serve_stale();
-        }
         self.status_at = Instant::now();
-        if let Some(announcer) = &self.announcer {
+        if let Some(announcer) = &mut self.announcer {
             announcer.publish(&view);
         }
         let facts = self.redis.facts().borrow().clone();

@@ -1,5 +1,6 @@
 //! What clients of Redis Sentinel are told: from what the core knows to addresses.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ struct Places {
     sentinel_port: u16,
     proxy_port: u16,
     read_port: Option<u16>,
+    /// Of the other hives, by which Sentinels they are.
+    ids: BTreeMap<NodeId, String>,
 }
 
 impl Announcer {
@@ -65,18 +68,20 @@ impl Announcer {
             sentinel_port: wanted.port,
             proxy_port: config.proxy_port,
             read_port: config.read_port,
+            ids: BTreeMap::new(),
         };
         Ok(Some(Announcer { sentinel: sentinel::start(listener, settings)?, places }))
     }
 
     /// Tells what holds now.
-    pub fn publish(&self, view: &View) {
+    pub fn publish(&mut self, view: &View) {
         self.sentinel.publish(self.places.topology(view));
     }
 }
 
 impl Places {
-    fn topology(&self, view: &View) -> Topology {
+    fn topology(&mut self, view: &View) -> Topology {
+        self.know(&view.peers);
         Topology {
             master: self.master(view),
             replicas: self
@@ -85,6 +90,16 @@ impl Places {
                 .chain(view.peers.iter().filter_map(|peer| self.replica(peer)))
                 .collect(),
             hives: view.peers.iter().map(|peer| self.hive(peer)).collect(),
+        }
+    }
+
+    /// Keeps the ids of these hives, and of no others.
+    fn know(&mut self, peers: &[PeerView]) {
+        for node in peers.iter().map(|peer| peer.node) {
+            self.ids.entry(node).or_insert_with(|| id(&self.hive, node));
+        }
+        if self.ids.len() > peers.len() {
+            self.ids.retain(|node, _| peers.iter().any(|peer| peer.node == *node));
         }
     }
 
@@ -157,7 +172,8 @@ impl Places {
     /// Another hive as a Sentinel.
     fn hive(&self, peer: &PeerView) -> Node {
         let addr = SocketAddr::new(peer.node.ip, self.sentinel_port);
-        node(addr, id(&self.hive, peer.node), peer.reachable, peer.silent_for)
+        let id = self.ids.get(&peer.node).cloned().unwrap_or_default();
+        node(addr, id, peer.reachable, peer.silent_for)
     }
 }
 
@@ -200,6 +216,7 @@ mod tests {
             sentinel_port: 26379,
             proxy_port: 6380,
             read_port,
+            ids: BTreeMap::new(),
         }
     }
 
@@ -236,7 +253,8 @@ mod tests {
     fn who_is_not_heard_is_down() {
         let mut view = view(2, 2);
         (view.peers[0].reachable, view.peers[1].redis_answers) = (false, false);
-        let topology = places(Announce::Master, None).topology(&view);
+        let mut places = places(Announce::Master, None);
+        let topology = places.topology(&view);
         let up = |replica: &Replica| (replica.connected, replica.node.up, replica.link_up);
         let replicas: Vec<_> = topology.replicas.iter().map(up).collect();
         // The local one has not answered yet.
@@ -246,5 +264,8 @@ mod tests {
         assert_eq!(hives, [false, true, true]);
         assert_eq!(topology.hives[0].id, id("shop", id_of(2)));
         assert_eq!(topology.hives[0].id.len(), 40);
+        view.peers.remove(0);
+        assert_eq!(places.topology(&view).hives.len(), 2);
+        assert_eq!(places.ids.len(), 2, "who has gone is forgotten");
     }
 }

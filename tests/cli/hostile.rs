@@ -122,16 +122,19 @@ async fn ten_thousand_idle_http_connections() {
     besieged.grew_at_most(16);
 }
 
-/// Each holds a request that never becomes whole.
+/// Each holds a request that never becomes whole: one long word, or many short ones.
 #[tokio::test]
 async fn ten_thousand_half_requests_of_sentinel() {
     let [port] = super::free_ports();
     let besieged = Besieged::start(&[&format!("--sentinel-port={port}")]).await;
-    let half = [&b"*2\r\n$4\r\nPING\r\n$8000\r\n"[..], &[b'x'; 7_900]].concat();
-    let crowd = besieged.crowd(SocketAddr::new(LOCAL, port), &half).await;
-    only_stand(&crowd, 1024).await;
-    besieged.serves().await;
-    besieged.grew_at_most(24);
+    let long = [&b"*2\r\n$4\r\nPING\r\n$8000\r\n"[..], &[b'x'; 7_900]].concat();
+    let short = |of: usize| format!("*{of}\r\n{}", "$1\r\nx\r\n".repeat(of - 1)).into_bytes();
+    for half in [long, short(128), short(1024)] {
+        let crowd = besieged.crowd(SocketAddr::new(LOCAL, port), &half).await;
+        only_stand(&crowd, 1024).await;
+        besieged.serves().await;
+        besieged.grew_at_most(24);
+    }
 }
 
 /// The hello of a hive that exists only here.
