@@ -54,8 +54,7 @@ pub(super) async fn switchover(args: SwitchoverArgs) -> anyhow::Result<ExitCode>
 
 /// Begins the maintenance.
 pub(super) async fn pause(args: AskArgs) -> anyhow::Result<ExitCode> {
-    let next = "next: do the work, then `redis-hive resume`: until then the death of the master is \
-                an outage";
+    let next = "next: do the work, then `redis-hive resume`: until then nothing fails over";
     simple(args, "/pause", next).await
 }
 

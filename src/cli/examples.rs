@@ -3,7 +3,7 @@
 /// Of the program.
 pub(super) const ALL: &str = "\
 Examples:
-  redis-hive dev                          try it out: three servers and their hives
+  redis-hive dev                          try it out: servers and their hives
   redis-hive status                       what is wrong, who leads, who follows
   redis-hive switchover --to 10.0.0.7     move the master without losing a write
   redis-hive explain                      why the master is where it is
@@ -14,7 +14,7 @@ unavailable.";
 /// Of `run`.
 pub(super) const RUN: &str = "\
 Examples:
-  redis-hive run --service redis-hive-peers --secret-file /run/secrets/hive/secret
+  redis-hive run --service redis-hive-peers --secret-file /run/hive/secret
   redis-hive run --peer 10.0.0.2 --peer 10.0.0.3 --redis 127.0.0.1:6379
   redis-hive run --service redis-hive-peers --quorum 2 --witness
 
@@ -24,7 +24,7 @@ Exit codes: 0 told to stop, 1 it cannot go on, 64 wrong flags (all at once).";
 /// Of `check`.
 pub(super) const CHECK: &str = "\
 Examples:
-  redis-hive check                        in the container of a hive: its own variables
+  redis-hive check                        in the container of a hive
   redis-hive check --service redis-hive-peers --redis 127.0.0.1:6379
   redis-hive check --json
 
@@ -44,7 +44,7 @@ Exit codes: 0 healthy, 1 degraded (the first line says why), 64 bad usage,
 /// Of `explain`.
 pub(super) const EXPLAIN: &str = "\
 Examples:
-  redis-hive explain                      the last change that brought another master
+  redis-hive explain                      the last change of the master
   redis-hive explain 7                    what began epoch 7
   redis-hive explain --http 10.0.0.7      as that hive saw it
 
@@ -57,7 +57,7 @@ pub(super) const SWITCHOVER: &str = "\
 Examples:
   redis-hive switchover                   to the youngest hive that is fit
   redis-hive switchover --to 10.0.0.7
-  redis-hive switchover --http 10.0.0.1 --secret-file /run/secrets/hive/secret
+  redis-hive switchover --http 10.0.0.1 --secret-file /run/hive/secret
 
 Any hive takes it and passes it on to the leader.
 Exit codes: 0 the master has moved, 1 it has not (and why), 64 bad usage,
@@ -67,7 +67,7 @@ Exit codes: 0 the master has moved, 1 it has not (and why), 64 bad usage,
 pub(super) const PAUSE: &str = "\
 Examples:
   redis-hive pause
-  redis-hive pause --http 10.0.0.1 --secret-file /run/secrets/hive/secret
+  redis-hive pause --http 10.0.0.1 --secret-file /run/hive/secret
 
 While paused the death of the master is an outage: keep it short.
 Exit codes: 0 paused, 1 not (and why), 64 bad usage, 69 the hive cannot be
@@ -77,7 +77,7 @@ reached.";
 pub(super) const RESUME: &str = "\
 Examples:
   redis-hive resume
-  redis-hive resume --http 10.0.0.1 --secret-file /run/secrets/hive/secret
+  redis-hive resume --http 10.0.0.1 --secret-file /run/hive/secret
 
 Exit codes: 0 ended, 1 not (and why), 64 bad usage, 69 the hive cannot be
 reached.";

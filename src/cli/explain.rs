@@ -31,7 +31,10 @@ pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
             Some(epoch) => format!("of epoch {epoch}; it knows {}", epochs(&transitions)),
             None => "yet".to_owned(),
         };
-        complain(&format!("{} knows of no change of the leadership {what}", status.node));
+        let node = status.node;
+        complain(&format!(
+            "{node} knows of no change of the leadership {what}; ask another hive with --http"
+        ));
         return Ok(ExitCode::from(EXIT_FAILED));
     };
     say(told.trim_end());

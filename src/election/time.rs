@@ -140,6 +140,19 @@ mod tests {
         assert_eq!(clock.raw(Time(310_000)), Time(310_000), "not known any more: earlier");
     }
 
+    /// What was said some time ago is compared with what this clock said then.
+    #[test]
+    fn another_clock_is_ahead_or_behind() {
+        let clock = Clock::new(Clocks { wall: Wall(10_000), ..at(0) }, true);
+        let ago = Duration::from_millis(200);
+        assert_eq!(clock.ahead(Wall(9_800), ago), Some(0));
+        assert_eq!(clock.ahead(Wall(12_000), ago), Some(2_200));
+        assert_eq!(clock.ahead(Wall(1), ago), Some(-9_799));
+        assert_eq!(clock.ahead(Wall(9_800), Duration::MAX), Some(9_800));
+        assert_eq!(clock.ahead(Wall(0), ago), None, "it does not say it");
+        assert_eq!(clock.ahead(Wall(u64::MAX), ago), None, "nor is this a time");
+    }
+
     /// Waking by an input before the deadline is no gap, and small lateness is real time.
     #[test]
     fn time_awake_counts_in_full() {

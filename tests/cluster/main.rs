@@ -22,6 +22,7 @@ mod frozen;
 mod harness;
 mod history;
 mod load;
+mod look;
 mod loss;
 #[path = "../support/mount.rs"]
 mod mount;

@@ -329,9 +329,9 @@ fn redis(status: &Status) -> String {
         return "does not answer".to_owned();
     }
     let version = redis.version.as_deref().unwrap_or("of an unknown version");
-    let memory = redis.memory.map_or(String::new(), |memory| {
-        let max = if memory.max == 0 { "no maxmemory".into() } else { bytes(memory.max) };
-        format!(", {} of {max} in use", bytes(memory.used))
+    let memory = redis.memory.map_or(String::new(), |memory| match memory.max {
+        0 => format!(", {} in use, no maxmemory", bytes(memory.used)),
+        max => format!(", {} of {} in use", bytes(memory.used), bytes(max)),
     });
     format!("{version}, offset {}{memory}", redis.offset)
 }

@@ -67,7 +67,7 @@ impl Screen {
             None => self.last.clone(),
         };
         let text = match self.live {
-            true => redrawn(&page, tcgetwinsize(io::stdout()).map_or(24, |size| size.ws_row)),
+            true => redrawn(&page, rows()),
             false => block(&page, now()),
         };
         out.write_all(text.as_bytes())?;
@@ -92,6 +92,12 @@ fn away(why: &str, last: &[Line]) -> Vec<Line> {
         page.extend(last.iter().map(|(_, line)| (Style::Faint, line.clone())));
     }
     page
+}
+
+/// Those of the terminal; a usual number where it does not say.
+fn rows() -> u16 {
+    let told = tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_row);
+    if told == 0 { 24 } else { told }
 }
 
 /// Over what was there before: no line is wrapped, and none is below the last of the terminal.
