@@ -8,6 +8,8 @@ import * as model from './model.js';
 import { ago, bytes, count, el, keyed, moment, put, shorten, span } from './text.js';
 
 const TRANSITIONS_MAX = 256;
+/** Older transitions are history, and not read out. */
+const NEWS_MS = 10_000;
 /** The least time between two points of the charts. */
 const NOTE_EVERY_MS = 900;
 const UNKNOWN = 'not known now';
@@ -45,7 +47,8 @@ function happened(run, transition) {
   transitions.set(key, { ...transition, key, run });
   const old = [...transitions.keys()].slice(0, Math.max(0, transitions.size - TRANSITIONS_MAX));
   old.forEach((it) => transitions.delete(it));
-  if (status !== null && !known) announce(`${transition.kind}: ${model.headline(transition)}`);
+  const age = Date.now() + ahead - Date.parse(transition.at);
+  if (status !== null && !known && age < NEWS_MS) announce(`${transition.kind}: ${model.headline(transition)}`);
   render();
 }
 
