@@ -141,6 +141,9 @@ fn the_page_shows_a_failover_and_its_own_hives_death() {
     let links = "[...document.querySelectorAll('#lost-links a')].map((it) => it.href).join()";
     let others = (1..=3).filter(|host| *host != own).map(|host| url(&hive, host));
     assert_eq!(browser.eval(links), others.collect::<Vec<_>>().join(","));
+    // What was safe before may not be any more.
+    assert_eq!(browser.text("#drain"), "not known now");
+    assert!(!browser.eval(TABLE).to_string().contains("yes: "));
     browser.picture("lost");
     hive.revive(own, Part::Hive).expect("revive");
     hive.settle();

@@ -183,3 +183,90 @@ async fn without_events_the_page_asks() {
         assert_eq!(browser.complaints(), [] as [&str; 0]);
     });
 }
+
+/// What the page would say of drains for this status.
+fn drains(browser: &mut Browser, bend: impl FnOnce(&mut Status)) -> String {
+    let mut status = status::follower();
+    bend(&mut status);
+    let status = serde_json::to_string(&status).expect("JSON");
+    let asked = format!(
+        "import('/page/model.js').then((it) => it.drainWords(it.nodes({status}), {status}))"
+    );
+    browser.eval(&asked).as_str().expect("words").to_owned()
+}
+
+/// 10.0.0.1 leads beside the master, 10.0.0.2 and 10.0.0.3 follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_is_called_safe_only_where_it_is() {
+    let Some(mut browser) = Browser::start() else { return };
+    let site = Site::start();
+    tokio::task::block_in_place(|| {
+        browser.open(&url(&site));
+        browser.until("document.querySelectorAll('#nodes tr').length === 3", SOON);
+        let mut told = |bend: fn(&mut Status)| drains(&mut browser, bend);
+        assert_eq!(told(|_| {}), "yes, any one node at a time");
+        assert_eq!(
+            told(|status| _ = status.peers.pop()),
+            "yes, any one node at a time; one copy is left then"
+        );
+        assert_eq!(
+            told(|status| {
+                status.peers.pop();
+                status.redis.current = false;
+            }),
+            "yes, but for 10.0.0.1 (no other node holds a current copy)"
+        );
+        assert_eq!(told(|status| status.peers.clear()), "no: no other node holds a current copy");
+        assert_eq!(
+            told(|status| status.paused = true),
+            "yes, but for 10.0.0.1 (paused: it would hand nothing over)"
+        );
+        assert_eq!(
+            told(|status| status.peers[0].reachable = false),
+            "yes, but for 10.0.0.1 (not heard: nothing is known of it)"
+        );
+        assert_eq!(
+            told(|status| status.peers[1].role = Some(Role::Draining)),
+            "no: 10.0.0.1 (wait: 10.0.0.3 is stopping), 10.0.0.2 (wait: 10.0.0.3 is stopping), \
+             10.0.0.3 (it is stopping already)"
+        );
+        assert_eq!(told(|status| status.quorum = 3), "no: 2 hives would be left, --quorum is 3");
+        assert_eq!(told(|status| status.quorum = 2), "yes, any one node at a time");
+        assert_eq!(told(|status| status.master = None), "no: there is no master now");
+        assert_eq!(
+            told(|status| {
+                let witness = &mut status.peers[1];
+                (witness.role, witness.redis) = (Some(Role::Witness), None);
+                status.redis.up = false;
+            }),
+            "yes, but for 10.0.0.1 (no other node holds a current copy)"
+        );
+        assert_eq!(browser.complaints(), [] as [&str; 0]);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_told_as_it_was() {
+    let Some(mut browser) = Browser::start() else { return };
+    let site = Site::start();
+    tokio::task::block_in_place(|| {
+        browser.open(&url(&site));
+        browser.until("document.querySelectorAll('#nodes tr').length === 3", SOON);
+        let mut told = |kind: &str, bytes_given_up| {
+            let from = "10.0.0.1:6379".parse().ok();
+            let kind = kind.to_owned();
+            let it = Transition { kind, from, bytes_given_up, ..Transition::default() };
+            let it = serde_json::to_string(&it).expect("JSON");
+            let asked = format!("import('/page/model.js').then((it) => it.loss({it}).words)");
+            browser.eval(&asked).as_str().expect("words").to_owned()
+        };
+        assert_eq!(told("switchover", Some(0)), "nothing: planned");
+        assert_eq!(told("failover", Some(0)), "0 bytes of what the old master had stated");
+        assert_eq!(told("failover", None), "not known to this hive: ask the one that leads");
+        assert_eq!(told("leads", None), "nothing: the master stayed");
+        for kind in ["failover", "switchover"] {
+            let lost = "71234 bytes that the old master had stated and this one does not have";
+            assert_eq!(told(kind, Some(71_234)), lost);
+        }
+    });
+}

@@ -8,8 +8,11 @@ import * as model from './model.js';
 import { ago, bytes, count, el, keyed, moment, put, shorten, span } from './text.js';
 
 const TRANSITIONS_MAX = 256;
+/** Older transitions are history, and not read out. */
+const NEWS_MS = 10_000;
 /** The least time between two points of the charts. */
 const NOTE_EVERY_MS = 900;
+const UNKNOWN = 'not known now';
 const find = (id) => document.getElementById(id);
 
 let status = null;
@@ -44,14 +47,15 @@ function happened(run, transition) {
   transitions.set(key, { ...transition, key, run });
   const old = [...transitions.keys()].slice(0, Math.max(0, transitions.size - TRANSITIONS_MAX));
   old.forEach((it) => transitions.delete(it));
-  if (status !== null && !known) announce(`${transition.kind}: ${model.headline(transition)}`);
+  const age = Date.now() + ahead - Date.parse(transition.at);
+  if (status !== null && !known && age < NEWS_MS) announce(`${transition.kind}: ${model.headline(transition)}`);
   render();
 }
 
 function linked(state, since) {
   const changed = link.state !== state;
   link = { state, since };
-  if (changed && state === 'lost') render();
+  if (changed) render();
 }
 
 /** Says it to screen readers. */
@@ -104,8 +108,10 @@ function showLink() {
   put(find('lost-since'), `${who} was last heard at ${moment(link.since)}. It is asked again all the time.`);
   document.title = `✕ no answer for ${span(since)}`;
   const others = status === null ? [] : model.nodes(status).filter((it) => !it.own && !it.ghost);
+  // Those that lived come first.
+  others.sort((a, b) => a.silent - b.silent);
   keyed(find('lost-links'), others, () => el('li', {}, el('a')), (item, it) => {
-    const words = it.leads ? `${it.ip} (led)` : it.ip;
+    const words = it.silent ? `${it.ip} (silent then)` : it.ip;
     address(put(item.firstChild, `page of ${words}`), it);
   });
 }
@@ -148,7 +154,8 @@ function showAnswers(all, history) {
   put(find('why'), `${change}${why}`);
   const lost = model.loss(brought);
   put(find('loss'), status.master === null ? '–' : lost.words).dataset.state = lost.state;
-  put(find('drain'), model.drainWords(all, status));
+  // What was safe then may not be now.
+  put(find('drain'), link.state === 'lost' ? UNKNOWN : model.drainWords(all, status));
   const { proxy } = status;
   const routes = { forward: 'passed on', hold: 'held until there is a master', refuse: 'turned away' };
   const readers = proxy.read ? `, ${proxy.read.clients} reading ${proxy.read.local ? 'here' : 'at the master'}` : '';
@@ -180,9 +187,9 @@ function showNodes(all) {
     put(lag, it.master || it.redis === null ? '–' : bytes(it.lag));
     const silent = Number.isFinite(it.silentMs) ? ago(it.silentMs) : 'never';
     put(heard, it.own || it.ghost ? '–' : silent);
-    const verdict = model.drain(it, all, status);
-    put(safe, `${verdict.safe ? 'yes' : 'no'}: ${verdict.why}`);
-    safe.dataset.state = verdict.safe ? 'good' : 'warn';
+    const verdict = link.state === 'lost' ? null : model.drain(it, all, status);
+    put(safe, verdict === null ? UNKNOWN : `${verdict.safe ? 'yes' : 'no'}: ${verdict.why}`);
+    safe.dataset.state = verdict?.safe ? 'good' : 'warn';
   });
 }
 

@@ -118,7 +118,7 @@ export function drain(it, all, status) {
     return no(`${count(left, 'hive')} would be left, --quorum is ${status.quorum}`);
   }
   if (it.role === 'witness') return { safe: true, why: 'a witness holds no data' };
-  const copies = all.filter((other) => other !== it && other.current).length;
+  const copies = all.filter((other) => other !== it && other.current && !other.ghost).length;
   if (copies === 0) return no('no other node holds a current copy');
   const last = copies === 1 && it.current ? LAST_COPY : '';
   const first = it.leads ? 'it hands the lead over first' : 'it is not the master';
