@@ -72,6 +72,8 @@ const ADVICE: &[(&str, &str)] = &[
     ("the secrets read before stay", FILES),
     ("what was read before stays in use", FILES),
     ("does not accept what is new", "do the step that was left out: docs/security.md"),
+    ("refuses the first password", "let Redis accept it too, then take the older one away"),
+    ("A new connection to", "renew what the reason names, before the connection breaks"),
     ("The certificate", "renew it; both sides read it by themselves"),
     ("could not read its certificates", "mend the Secret of the certificates"),
 ];
