@@ -4,7 +4,7 @@ use redis_hive::config::parse_size;
 use serde_json::{Value, json};
 
 use super::WholeRule;
-use crate::render::{config_map, containers, of_kind, workloads};
+use crate::render::{containers, of_kind, workloads};
 
 /// A kind of object that is about pods, and where it says about which.
 type About = (&'static str, &'static str);
@@ -187,7 +187,8 @@ fn closed_ports(objects: &[Value]) -> Vec<String> {
 
 /// Copying to a new replica may take as much memory again; a replica has the file beside the data.
 fn cramped(objects: &[Value]) -> Vec<String> {
-    let Some(conf) = config_map(objects, "redis-hive")["redis.conf"].as_str() else {
+    let mut maps = of_kind(objects, "ConfigMap");
+    let Some(conf) = maps.find_map(|map| map["data"]["redis.conf"].as_str()) else {
         return vec!["there is no redis.conf".to_owned()];
     };
     let given = conf.lines().find_map(|line| line.strip_prefix("maxmemory "));
