@@ -213,13 +213,15 @@ impl Moment {
 
     fn redis(&self, page: &mut Page<'_>) -> Written {
         let (redis, figures) = (&self.status.redis, &self.figures.redis);
-        let is = |word: &str| u64::from(redis.role.as_deref() == Some(word));
+        // What was known of one that does not answer says nothing about now.
+        let now = |what: bool| u64::from(redis.up && what);
+        let is = |word: &str| now(redis.role.as_deref() == Some(word));
         page.single("redis_up", "Whether the local Redis answers", u64::from(redis.up))?;
         page.gauge(
             About::of("redis_role", "The role of the local Redis: 1 at its role"),
             ["master", "replica"].map(|word| (labelled([("role", word)]), is(word))),
         )?;
-        let (complete, current) = (u64::from(redis.complete), u64::from(redis.current));
+        let (complete, current) = (now(redis.complete), now(redis.current));
         page.single("copy_complete", "Whether the local copy is whole", complete)?;
         page.single("copy_current", "Whether the local copy is whole and up to date", current)?;
         let fence = self.figures.boot_fence.map(|fence| (Vec::new(), u64::from(fence)));
@@ -239,7 +241,7 @@ impl Moment {
         let bytes = |name, help| About::of(name, help).unit(Unit::Bytes);
         page.gauge(
             bytes("replication_offset", "Where the local Redis is in the stream"),
-            [(Vec::new(), redis.offset)],
+            redis.role.as_ref().map(|_| (Vec::new(), redis.offset)),
         )?;
         page.gauge(
             bytes("replication_lag", "What the local copy lacks of the master's stream"),

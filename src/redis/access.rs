@@ -64,9 +64,17 @@ struct State {
     suspected: Option<Vec<AccessError>>,
     broken: Vec<AccessError>,
     /// What servers do not accept, in sentences.
-    doubts: BTreeMap<Who, String>,
+    doubts: BTreeMap<Who, Doubt>,
     /// The certificates that servers have shown.
     shown: BTreeMap<Who, (Endpoint, Validity)>,
+}
+
+/// What a server does not accept.
+#[derive(PartialEq, Eq)]
+struct Doubt {
+    sentence: String,
+    /// Something new, beside which what was there before is still used.
+    is_new: bool,
 }
 
 impl Access {
@@ -128,7 +136,8 @@ impl Access {
     pub fn problems(&self, now: SystemTime) -> Vec<String> {
         let state = self.state.borrow();
         let broken = state.broken.iter().map(broken_sentence);
-        let mut problems: Vec<String> = broken.chain(state.doubts.values().cloned()).collect();
+        let mut problems: Vec<String> =
+            broken.chain(state.doubts.values().map(|doubt| doubt.sentence.clone())).collect();
         if let Some(tls) = &state.newest.tls {
             let own = [("in --redis-cert", tls.own), ("in --redis-ca that lasts longest", tls.ca)];
             let own = own.into_iter().filter_map(|(whose, validity)| Some((whose, validity?)));
@@ -212,7 +221,7 @@ impl Access {
             let newest = used.with.generation == state.newest.generation;
             if newest && used.is_older() {
                 state.met.remove(&who);
-                state.doubt(who, older_sentence(endpoint));
+                state.doubt(who, Doubt { sentence: older_sentence(endpoint), is_new: true });
             } else if newest {
                 state.met.insert(who);
                 state.doubts.remove(&who);
@@ -241,7 +250,8 @@ impl Access {
                  --redis-password-file and --redis-cert ({reason}): what was there before is still used."
             )
         };
-        self.state.send_if_modified(|state| state.doubt(who, sentence));
+        let doubt = Doubt { sentence, is_new: !in_use };
+        self.state.send_if_modified(|state| state.doubt(who, doubt));
     }
 
     /// A server showed this certificate.
@@ -274,12 +284,12 @@ impl std::fmt::Debug for Access {
 impl State {
     /// Takes note of what this server does not accept; whether it is another thing than before, which
     /// is logged.
-    fn doubt(&mut self, who: Who, sentence: String) -> bool {
-        let news = self.doubts.get(&who) != Some(&sentence);
+    fn doubt(&mut self, who: Who, doubt: Doubt) -> bool {
+        let news = self.doubts.get(&who) != Some(&doubt);
         if news {
-            tracing::warn!(what = sentence, "Redis does not take what is in the files");
+            tracing::warn!(what = doubt.sentence, "Redis does not take what is in the files");
         }
-        self.doubts.insert(who, sentence);
+        self.doubts.insert(who, doubt);
         news
     }
 

@@ -34,7 +34,7 @@ impl Access {
         AccessAges {
             in_force: is_something.then(|| state.changed_at.elapsed()),
             read: self.settings.has_files().then(|| state.read_at.elapsed()),
-            refused: !state.doubts.is_empty(),
+            refused: state.doubts.values().any(|doubt| doubt.is_new),
             certificates: certificates
                 .into_iter()
                 .filter_map(|(whose, validity)| Some((whose, validity?.until)))
