@@ -2,13 +2,12 @@
 
 mod repeats;
 
-use std::io::IsTerminal;
-
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+use super::text::colours;
 use crate::config::{Config, LogFormat};
 
 pub(super) use repeats::Repeats;
@@ -27,7 +26,7 @@ pub(super) fn begin(config: &Config) -> Repeats {
         LogFormat::Text => {
             // Which part of the program speaks is for whoever looks for a fault in it.
             let text = lines.with_target(level > Level::INFO);
-            log.with(text.with_ansi(std::io::stderr().is_terminal())).try_init()
+            log.with(text.with_ansi(colours(&std::io::stderr()))).try_init()
         }
     };
     repeats

@@ -5,11 +5,11 @@ use std::io::IsTerminal;
 /// Columns that every terminal has.
 pub(super) const WIDTH: usize = 80;
 
-/// Whether standard output takes colours: a terminal, and nobody said `NO_COLOR`.
-pub(super) fn colours() -> bool {
+/// Whether this stream takes colours: a terminal, and nobody said `NO_COLOR`.
+pub(super) fn colours(stream: &impl IsTerminal) -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let dumb = set("TERM").is_some_and(|term| term == "dumb");
-    std::io::stdout().is_terminal() && set("NO_COLOR").is_none() && !dumb
+    stream.is_terminal() && set("NO_COLOR").is_none() && !dumb
 }
 
 /// How a line is shown.

@@ -85,7 +85,7 @@ pub(super) fn view_of(answer: &Answer) -> (RedisView, Option<Info>, Option<Strin
         Answer::Denied(text) => {
             unfit(format!("Redis does not accept the credentials or their rights: {text}"))
         }
-        Answer::Untrusted(reason) => unfit(format!("{reason}.")),
+        Answer::Untrusted(reason) => unfit(format!("There is no TLS with Redis: {reason}.")),
         Answer::Foreign | Answer::List(_) => unfit("What answers there is no Redis.".to_owned()),
         Answer::Error(text) => unfit(format!("Redis refuses INFO: {text}")),
         Answer::Text(text) => match Info::parse(text) {

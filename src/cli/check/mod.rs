@@ -7,13 +7,14 @@ mod tls;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::{Checked, Config, advertised};
 use crate::discovery::{self, DiscoverySettings, Outcome, Search};
 use crate::http::status::{Status, timestamp};
+use crate::listener;
 
 use super::text::colours;
 use super::{EXIT_FAILED, fetch};
@@ -29,7 +30,7 @@ pub(super) async fn run(checked: Checked, json: bool) -> anyhow::Result<ExitCode
     let findings = look(checked).await;
     let text = match json {
         true => finding::json(&findings)?,
-        false => finding::text(&findings, colours()),
+        false => finding::text(&findings, colours(&std::io::stdout())),
     };
     // Nobody is left to read it when the pipe is closed; the exit code still tells.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
@@ -202,7 +203,7 @@ async fn ports(config: &Config) -> Vec<Finding> {
     let taken: Vec<(&str, u16, std::io::Error)> = config
         .ports()
         .into_iter()
-        .filter_map(|(flag, port)| Some((flag, port, open(config.bind, port).err()?)))
+        .filter_map(|(flag, port)| Some((flag, port, listener::open(config.bind, port, 1).err()?)))
         .collect();
     if taken.is_empty() {
         return vec![Finding::good("ports", "all ports are free")];
@@ -220,21 +221,6 @@ async fn ports(config: &Config) -> Vec<Finding> {
         )
     };
     taken.into_iter().map(finding).collect()
-}
-
-/// Opens and closes a port as the hive would, also where there is no IPv6.
-fn open(bind: IpAddr, port: u16) -> std::io::Result<()> {
-    let tried = TcpListener::bind(SocketAddr::new(bind, port));
-    match tried {
-        Err(error)
-            if bind.is_unspecified()
-                && bind.is_ipv6()
-                && error.kind() != std::io::ErrorKind::AddrInUse =>
-        {
-            TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, port)).map(drop)
-        }
-        tried => tried.map(drop),
-    }
 }
 
 /// The status of a hive with our HTTP port, if one answers.

@@ -11,6 +11,13 @@ const FILES: &str = "mend the file or the Secret it comes from; nothing was lost
 
 /// Words of a complaint, and what to do about it. The first that fit count.
 const ADVICE: &[(&str, &str)] = &[
+    // These quote a reason, which may have any words.
+    ("the secrets read before stay", FILES),
+    ("what was read before stays in use", FILES),
+    (
+        "There is no TLS with Redis",
+        "do what the reason says; docs/security.md has the whole setting",
+    ),
     ("no master is known", "wait for a second; then look at the pods: `kubectl get pods`"),
     ("no leader", "wait for a second; then see what it waits for, and the pods"),
     ("clients are held", "nothing, if it ends: they go on once there is a master"),
@@ -36,6 +43,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("does not answer", "look at the log and the CPU of the container redis"),
     ("Nothing listens on", "look at the log of the container redis; is --redis right?"),
     ("There is no way to", "look at the log of the container redis; is --redis right?"),
+    ("busy with a script", "wait, or end it: SCRIPT KILL, at the Redis itself"),
     ("closes every connection", "raise maxclients of Redis; is --redis right, is TLS meant?"),
     (
         "does not accept the credentials",
@@ -43,7 +51,7 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     ("What answers there is no Redis", "give the address of the local Redis with --redis"),
     ("Redis refuses INFO", RIGHTS),
-    ("cannot be used", "use Redis 6.2 or later, or Valkey"),
+    ("This Redis cannot be used", "use Redis 6.2 or later, or Valkey"),
     ("Cluster node", "start Redis with cluster-enabled no"),
     ("no replica is current", MISSING_REPLICA),
     ("one replica only", MISSING_REPLICA),
@@ -68,9 +76,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("the clock of", "set the clocks of the nodes (NTP)"),
     ("of several versions run", "end the rollout, or go back"),
     ("DNS: the last answer", "look at the DNS of the pod; no harm while nobody comes or goes"),
-    ("no secret", "give --secret-file, the same on all hives"),
-    ("the secrets read before stay", FILES),
-    ("what was read before stays in use", FILES),
+    ("no secret (--secret-file)", "give --secret-file, the same on all hives"),
     ("does not accept what is new", "do the step that was left out: docs/security.md"),
     ("refuses the first password", "let Redis accept it too, then take the older one away"),
     ("A new connection to", "renew what the reason names, before the connection breaks"),
@@ -107,6 +113,19 @@ mod tests {
         let without: Vec<_> = complaints.iter().filter(|it| advice(it) == OTHERWISE).collect();
         assert!(without.is_empty(), "{without:?}");
         assert_eq!(advice("the sky falls"), OTHERWISE);
+    }
+
+    #[test]
+    fn a_quoted_reason_does_not_decide() {
+        for (complaint, todo) in [
+            (
+                "--secret-file: there is no secret in it; the secrets read before stay in force",
+                FILES,
+            ),
+            ("--redis-cert: it cannot be used: bad; what was read before stays in use.", FILES),
+        ] {
+            assert_eq!(advice(complaint), todo, "{complaint}");
+        }
     }
 
     #[test]

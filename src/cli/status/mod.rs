@@ -28,7 +28,8 @@ pub(super) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let troubles = table::troubles(&seen.status);
-    let text = if args.json { seen.body } else { render(&seen.status, colours()) };
+    let text =
+        if args.json { seen.body } else { render(&seen.status, colours(&std::io::stdout())) };
     // Nobody is left to read it when the pipe is closed; the exit code still tells.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     let Some(first) = troubles.first() else { return Ok(ExitCode::SUCCESS) };

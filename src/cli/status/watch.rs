@@ -107,7 +107,7 @@ fn redrawn(page: &[Line], rows: u16) -> String {
     let cut = page.len() > room;
     let shown = if cut { room - 1 } else { page.len() };
     for (style, line) in page.iter().take(shown) {
-        text.push_str(&style.paint(line, colours()));
+        text.push_str(&style.paint(line, colours(&std::io::stdout())));
         text.push_str("\x1b[K\n");
     }
     if cut {
