@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::queries::{DASHBOARD, of_dashboard};
 use super::{Folder, said};
@@ -93,6 +93,65 @@ fn prometheus_can_read_the_queries() {
     folder.write("wrong.yaml", &recorded(texts().map(|text| text.replacen(')', "", 1))));
     let Some(output) = folder.promtool(&["check", "rules", "wrong.yaml"]) else { return };
     assert!(!output.status.success(), "a parenthesis is missing, and nobody sees it");
+}
+
+/// Two hives: the master's stream grows by 100 bytes a second; the other Redis restarts and copies the
+/// data again, and its hive has not heard the other one for a minute.
+const SERIES: [(&str, &str, &str); 6] = [
+    ("redis_hive_replication_offset_bytes", "pod=\"a\", instance=\"a\"", "5000000+1500x80"),
+    (
+        "redis_hive_replication_offset_bytes",
+        "pod=\"b\", instance=\"b\"",
+        "5000000+1500x40 _x2 0x2 5067500+1500x40",
+    ),
+    ("redis_hive_redis_role", "pod=\"a\", instance=\"a\", role=\"master\"", "1x80"),
+    ("redis_hive_redis_role", "pod=\"b\", instance=\"b\", role=\"master\"", "0x80"),
+    (
+        "redis_hive_peer_heartbeat_age_seconds",
+        "pod=\"a\", instance=\"a\", peer=\"b:6390\"",
+        "0.1x80",
+    ),
+    (
+        "redis_hive_peer_heartbeat_age_seconds",
+        "pod=\"b\", instance=\"b\", peer=\"a:6390\"",
+        "60x80",
+    ),
+];
+
+/// Unit tests of the panels "Writes" and "Heartbeat age", for promtool.
+fn panel_tests(change: impl Fn(String) -> String) -> String {
+    let query = |place: &str| {
+        let query = of_dashboard().into_iter().find(|it| it.place == place).expect(place);
+        let text = query.text.replace("$namespace", "shop").replace("$job", "cache");
+        change(text)
+    };
+    let series = SERIES.map(|(name, labels, values)| {
+        let series = format!("{name}{{namespace=\"shop\", job=\"cache\", {labels}}}");
+        json!({ "series": series, "values": values })
+    });
+    let silent = "redis_hive_peer_heartbeat_age_seconds{namespace=\"shop\", job=\"cache\", \
+                  pod=\"b\", instance=\"b\", peer=\"a:6390\"}";
+    let expected = [
+        (format!("round({})", query("Writes")), json!([{ "labels": "{}", "value": 100 }])),
+        (query("Heartbeat age"), json!([{ "labels": silent, "value": 60 }])),
+    ];
+    let checks = expected.map(
+        |(query, samples)| json!({ "expr": query, "eval_time": "12m", "exp_samples": samples }),
+    );
+    let test = json!({ "interval": "15s", "input_series": series, "promql_expr_test": checks });
+    json!({ "tests": [test] }).to_string()
+}
+
+#[test]
+fn a_redis_that_restarts_is_no_burst_of_writes_and_who_is_silent_is_named() {
+    let folder = Folder::new("panels");
+    folder.write("panels.yaml", &panel_tests(|query| query));
+    let Some(output) = folder.promtool(&["test", "rules", "panels.yaml"]) else { return };
+    assert!(output.status.success(), "{}", said(&output));
+    let of_all = |query: String| query.replace("role=\"master\"} == 1", "role=\"master\"} >= 0");
+    folder.write("wrong.yaml", &panel_tests(of_all));
+    let Some(output) = folder.promtool(&["test", "rules", "wrong.yaml"]) else { return };
+    assert!(!output.status.success(), "the replica's restart is not seen");
 }
 
 #[test]
