@@ -3,7 +3,8 @@
 mod repeats;
 
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
@@ -15,8 +16,9 @@ pub(super) use repeats::Repeats;
 /// Begins to log. The resolver's own lines are left out: every outcome is told by [`crate::discovery`].
 pub(super) fn begin(config: &Config) -> Repeats {
     let level = config.log_level;
-    let quiet = "hickory_resolver=off,hickory_net=off,hickory_proto=off";
-    let filter = EnvFilter::new(format!("{level},{quiet}"));
+    let quiet = ["hickory_resolver", "hickory_net", "hickory_proto"];
+    let quiet = quiet.map(|name| (name, LevelFilter::OFF));
+    let filter = Targets::new().with_default(level).with_targets(quiet);
     let repeats = Repeats::default();
     let log = tracing_subscriber::registry().with(filter).with(repeats.clone());
     let lines = fmt::layer().with_writer(std::io::stderr);
