@@ -117,7 +117,7 @@ impl Info {
     ///
     /// [`InfoError`], naming the first field that is missing or unreadable.
     pub fn parse(text: &str) -> Result<Info, InfoError> {
-        let fields = Fields(text);
+        let fields = Fields::of(text);
         let valkey = fields.find("valkey_version");
         let version = version(valkey.map_or_else(|| fields.text("redis_version"), Ok)?)?;
         if version < OLDEST {

@@ -8,16 +8,25 @@ use super::{ATTACHED, Attached, Clients, InfoError, Memory, Syncs};
 use crate::election::{Id, RedisAddr, Version};
 use crate::redis::connection::short;
 
-/// The text of an `INFO`.
-pub(super) struct Fields<'a>(pub &'a str);
+/// The fields of an `INFO`, sorted by name: some forty of two hundred are looked for several times a
+/// second.
+pub(super) struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Fields<'a> {
+    pub fn of(text: &'a str) -> Fields<'a> {
+        let mut pairs: Vec<_> = text.lines().filter_map(|line| line.split_once(':')).collect();
+        // Of two with the same name the first counts.
+        pairs.sort_by_key(|(name, _)| *name);
+        Fields(pairs)
+    }
+
     fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0.lines().filter_map(|line| line.split_once(':'))
+        self.0.iter().copied()
     }
 
     pub fn find(&self, name: &str) -> Option<&'a str> {
-        self.pairs().find(|(field, _)| *field == name).map(|(_, value)| value.trim_end())
+        let at = self.0.partition_point(|(field, _)| *field < name);
+        self.0.get(at).filter(|(field, _)| *field == name).map(|(_, value)| value.trim_end())
     }
 
     pub fn text(&self, name: &'static str) -> Result<&'a str, InfoError> {
