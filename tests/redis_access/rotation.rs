@@ -1,5 +1,6 @@
 //! Passwords and certificates change in their files while the hive runs, and no connection is cut.
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use redis::Value;
@@ -120,16 +121,22 @@ async fn a_password_is_changed_in_two_steps_without_a_cut_connection() {
     assert!(matches!(room.probed(master.addr).await, RedisView::Up(_)));
 }
 
+/// A server that knows the old password, and a hive beside it that has this password file.
+async fn begun(binary: &Path, passwords: &str) -> (Mount, Server, Room) {
+    let server = Server::fenced(binary);
+    let_in(&server, "old-password");
+    let file = Mount::new(&[("password", passwords)]);
+    let mut room = room_with(&file, &server);
+    room.up("the server", |_| true).await;
+    (file, server, room)
+}
+
 /// A hive that starts in the middle of a change knows the file only. What it had to begin with is told,
 /// and left as soon as the server takes the first line.
 #[tokio::test]
 async fn of_several_passwords_the_first_that_is_accepted_is_used() {
     let Some(binary) = system() else { return };
-    let server = Server::fenced(&binary);
-    let_in(&server, "old-password");
-    let file = Mount::new(&[("password", "new-password\nold-password\n")]);
-    let mut room = room_with(&file, &server);
-    room.up("the server", |_| true).await;
+    let (_file, server, mut room) = begun(&binary, "new-password\nold-password\n").await;
     soon("replicas use it", || (masterauth(&server) == "old-password").then_some(())).await;
     let told = problems(&room);
     assert!(told.len() == 1 && told[0].contains("refuses the first password"), "{told:?}");
@@ -148,11 +155,7 @@ async fn of_several_passwords_the_first_that_is_accepted_is_used() {
 #[tokio::test]
 async fn that_a_new_connection_would_fail_is_told_as_long_as_it_is_so() {
     let Some(binary) = system() else { return };
-    let server = Server::fenced(&binary);
-    let_in(&server, "old-password");
-    let file = Mount::new(&[("password", "new-password\nold-password\n")]);
-    let mut room = room_with(&file, &server);
-    room.up("the server", |_| true).await;
+    let (_file, server, room) = begun(&binary, "new-password\nold-password\n").await;
     let told = |words: &'static str| {
         let room = &room;
         async move {
@@ -175,11 +178,7 @@ async fn that_a_new_connection_would_fail_is_told_as_long_as_it_is_so() {
 #[tokio::test]
 async fn a_file_that_is_broken_changes_nothing_and_is_told() {
     let Some(binary) = system() else { return };
-    let server = Server::fenced(&binary);
-    let_in(&server, "old-password");
-    let file = Mount::new(&[("password", "old-password\n")]);
-    let mut room = room_with(&file, &server);
-    room.up("the server", |_| true).await;
+    let (file, server, mut room) = begun(&binary, "old-password\n").await;
     file.swap(&[("password", "\n")]);
     soon("it is told", || {
         problems(&room).iter().any(|it| it.starts_with("--redis-password-file")).then_some(())
