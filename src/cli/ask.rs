@@ -8,7 +8,6 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::http::Outcome;
-use crate::http::journal::Transition;
 use crate::http::status::{Role, Status};
 use crate::secrets::{self, Secrets};
 
@@ -31,7 +30,7 @@ pub(super) async fn switchover(args: SwitchoverArgs) -> anyhow::Result<ExitCode>
         Some(to) => format!("/switchover?to={}", to.to_canonical()),
         None => "/switchover".to_owned(),
     };
-    let before = look(&args.hive.http).await;
+    let before = fetch::status(&args.hive.http).await;
     let mut progress = Progress::new();
     let asked = ask(&args.hive, &path, |now: Option<Status>| {
         if progress.elapsed() >= QUICK {
@@ -141,16 +140,10 @@ fn next(verdict: &str) -> Option<&'static str> {
     }
 }
 
-/// What a hive says of itself, if it does.
-async fn look(addr: &str) -> Option<Status> {
-    let fetched = fetch::get(addr, "/status").await.ok()?;
-    serde_json::from_str(&fetched.body).ok()
-}
-
-/// The same in a moment.
+/// What a hive says of itself in a moment.
 async fn later(addr: &str) -> Option<Status> {
     tokio::time::sleep(POLL).await;
-    look(addr).await
+    fetch::status(addr).await
 }
 
 /// How far a planned change is, as the hive that was asked sees it.
@@ -175,7 +168,7 @@ async fn moved(addr: &str, before: &Status, progress: &mut Progress) {
     let waiting = Progress::new();
     let mut followed = None;
     while waiting.elapsed() < FOLLOWED {
-        let now = look(addr).await;
+        let now = fetch::status(addr).await;
         if now.as_ref().is_some_and(|now| now.epoch <= before.epoch) {
             return; // It led already.
         }
@@ -217,8 +210,7 @@ fn copies(status: &Status) -> (usize, usize) {
 
 /// What the change after this epoch was made of, if the hive knows.
 async fn spans(addr: &str, epoch: u64) -> Option<String> {
-    let fetched = fetch::get(addr, "/transitions").await.ok()?;
-    let all: Vec<Transition> = serde_json::from_str(&fetched.body).ok()?;
+    let all = explain::journal(addr).await.ok()?;
     let change = all.iter().rfind(|it| it.epoch > epoch && it.kind == "switchover")?;
     Some(wrap(&clean(&explain::spans(change)), WIDTH).join("\n"))
 }

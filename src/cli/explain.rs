@@ -47,7 +47,7 @@ async fn ask(addr: &str) -> Result<(Status, Vec<Transition>), String> {
 }
 
 /// All that the hive has kept: one answer holds a part of it.
-async fn journal(addr: &str) -> Result<Vec<Transition>, String> {
+pub(super) async fn journal(addr: &str) -> Result<Vec<Transition>, String> {
     let mut all: Vec<Transition> = Vec::new();
     while all.len() < TRANSITIONS_MAX {
         let since = all.last().map_or(0, |last| last.seq);

@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
+use crate::http::status::Status;
+
 /// Longest time to be told something.
 const GET_DEADLINE: Duration = Duration::from_secs(3);
 /// Longest time for something to be done: more than a hive takes before it says so itself.
@@ -58,7 +60,13 @@ pub(super) async fn get(addr: &str, path: &str) -> Result<Fetched, FetchError> {
     fetch(addr, "GET", path, None, GET_DEADLINE).await
 }
 
-/// `POST path` without a body, likewise, with the secret of the hive if it has one.
+/// What a hive says of itself, if one answers at `addr`.
+pub(super) async fn status(addr: &str) -> Option<Status> {
+    let fetched = get(addr, "/status").await.ok()?;
+    serde_json::from_str(&fetched.body).ok()
+}
+
+/// `POST path` without a body, as [`get`] does it, with the secret of the hive if it has one.
 ///
 /// # Errors
 ///

@@ -227,8 +227,7 @@ async fn ports(config: &Config) -> Vec<Finding> {
 async fn hive_here(config: &Config) -> Option<Status> {
     let ip = if config.bind.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { config.bind };
     let addr = SocketAddr::new(ip, config.http_port).to_string();
-    let fetched = fetch::get(&addr, "/status").await.ok()?;
-    serde_json::from_str(&fetched.body).ok()
+    fetch::status(&addr).await
 }
 
 #[cfg(test)]
