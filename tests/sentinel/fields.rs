@@ -53,6 +53,12 @@ impl Real {
             server(&binary, &dir, &format!("port {master}\n"), &[]),
             server(&binary, &dir, &format!("port {replica}\nreplicaof 127.0.0.1 {master}\n"), &[]),
         ];
+        // A Sentinel that asks the master before the replica is there asks again after 10 s.
+        eventually("the replica has its copy", || {
+            let replication = ask(master, &["INFO", "replication"]);
+            let text: String = redis::from_redis_value(replication).unwrap_or_default();
+            text.contains("state=online")
+        });
         for port in &ports[2..] {
             let config = format!(
                 "port {port}\nsentinel monitor mymaster 127.0.0.1 {master} 1\n\
