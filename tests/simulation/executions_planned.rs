@@ -4,6 +4,7 @@ use redis_hive::election::frame::Verdict;
 use redis_hive::election::{Ask, Keep, RedisOrder, Route};
 
 use crate::hosts::ip;
+use crate::network::Path;
 use crate::scenario::{A, B, C, execution, plain};
 use crate::world::{Config, MS, SEC, World};
 
@@ -67,6 +68,22 @@ fn a_switchover_loses_nothing_and_pauses_for_milliseconds() {
             let kept = w.kept(host);
             assert!(matches!(kept, Keep::Planned { .. }), "sessions move at {host}: {kept:?}");
         }
+        w.ends_whole(3 * SEC);
+    });
+}
+
+/// Nobody is held while it is asked, so an answer that comes late is worth another question.
+#[test]
+fn a_successor_that_is_slow_at_first_is_asked_again() {
+    execution(3, plain, |w| {
+        w.settled();
+        w.shut_door(A, C, Path::Dropped);
+        let token = switchover(w, A, Some(C));
+        w.run_for(400 * MS);
+        assert!(!w.holds(), "nobody waits for it");
+        w.shut_door(A, C, Path::Open);
+        w.expect(SEC, "the answer", |w| w.verdict(token) == Some(Verdict::Done));
+        w.expect(SEC, "C leads", |w| w.agreed() == Some(C));
         w.ends_whole(3 * SEC);
     });
 }
