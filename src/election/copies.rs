@@ -4,9 +4,8 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::types::{
-    Ablation, Copy, CopyState, Id, NodeId, Passport, RedisAddr, RedisRole, Root, Time, Wall,
-};
+use super::settings::Ablation;
+use super::types::{Copy, CopyState, Id, NodeId, Passport, RedisAddr, RedisRole, Root, Time, Wall};
 
 /// 2.2: the state that a passport shows.
 ///

@@ -3,7 +3,7 @@
 //! No clock, no socket, no thread and no randomness of its own: everything comes in as an argument.
 //! The rules are numbered as in ELECTION.md; each is found by its number in one place:
 //! 1 `hearing`, 2 `copies` and `blank` (2.7), 3 `time`, 4.1 and 4.7 `follow`, 4.2 and 4.4 `campaign`,
-//! (the claim itself `claim`), 4.3 `look`, 4.5 `grant`, 4.6 `succession`, 4.8 `lead`, 4.9 `start`, 5 `settle`,
+//! (the claim itself `claim`), 4.3 `look`, 4.5 `grant`, 4.6 `succession`, 4.8 `lead` and `resign`, 4.9 `start`, 5 `settle`,
 //! 2.8, 2.10 and 7 `steer`.
 //!
 //! The contract with the driver:
@@ -37,7 +37,9 @@ mod reach;
 mod record;
 mod regent;
 mod replicas;
+mod resign;
 mod roster;
+pub mod settings;
 mod settle;
 mod speak;
 mod start;
@@ -57,6 +59,7 @@ pub use io::{
     Action, Ask, Clocks, Dialled, Input, OrderError, RedisOrder, RedisView, Report, ReportKind,
     Target,
 };
+pub use settings::*;
 pub use types::*;
 pub use view::{PeerView, View};
 
