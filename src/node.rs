@@ -15,6 +15,7 @@ mod room;
 mod settings;
 mod show;
 mod stopping;
+mod troubles;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -371,7 +372,9 @@ impl Node {
             current_run: self.current_run,
         };
         self.meter.read(&sources, self.peers.counters(), self.redis.access().ages());
-        self.status.send_replace(Arc::new(self.shown.status(sources)));
+        let troubles = self.shown.troubles(&sources);
+        self.status.send_replace(Arc::new(self.shown.status(sources, troubles)));
+        self.core.tell(troubles);
     }
 
     /// Leaves connections of the master and of the local Redis to others (DESIGN 2.2, `--max-clients`).

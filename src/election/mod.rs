@@ -46,6 +46,7 @@ mod stop;
 mod succession;
 mod successor;
 mod time;
+mod trouble;
 pub mod types;
 mod view;
 
@@ -57,6 +58,7 @@ pub use io::{
     Action, Ask, Clocks, Dialled, Input, OrderError, RedisOrder, RedisView, Report, ReportKind,
     Target,
 };
+pub use trouble::{Trouble, Troubles};
 pub use types::*;
 pub use view::{PeerView, View};
 
@@ -190,6 +192,8 @@ pub struct Core {
     change_retry: Option<Time>,
     pause: Option<Pause>,
     pause_told: bool,
+    /// What this hive complains about, for the others to show.
+    troubles: Troubles,
     lease: Lease,
     /// The own Redis was told to keep its writers waiting (6, 8).
     writes_paused: bool,
@@ -256,6 +260,7 @@ impl Core {
             change_retry: None,
             pause: None,
             pause_told: false,
+            troubles: Troubles::default(),
             lease: Lease::born_at(clocks.boot),
             writes_paused: false,
             reach_timer: ReachTimer::default(),
