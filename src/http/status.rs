@@ -166,6 +166,9 @@ pub struct MemoryStatus {
     pub max: u64,
     /// `total_system_memory`: of the machine, whatever limit the container has.
     pub system: u64,
+    /// `--redis-memory-limit`; 0: none is known.
+    #[serde(default)]
+    pub limit: u64,
 }
 
 /// Another hive.

@@ -33,6 +33,8 @@ pub(super) struct Shown {
     priority: u32,
     /// Where others find the local Redis; `None` for a witness.
     redis: Option<SocketAddr>,
+    /// `--redis-memory-limit`, bytes; 0: none is known.
+    memory_limit: u64,
     /// Others reach the peer port, and need no secret.
     pub(super) open: bool,
     routeless_since: Option<Instant>,
@@ -67,6 +69,7 @@ impl Shown {
             quorum: config.quorum,
             priority: config.priority,
             redis: (!config.witness).then(|| SocketAddr::new(me.ip, config.redis.port())),
+            memory_limit: config.redis_memory_limit,
             open: config.is_open(),
             routeless_since,
             routed_once: false,
@@ -114,14 +117,14 @@ impl Shown {
 
     /// What this hive complains about, for the others.
     pub fn troubles(&self, from: &Sources<'_>) -> Troubles {
-        troubles::own(from, self.open)
+        troubles::own(from, self.open, self.memory_limit)
     }
 
     /// The present status; `troubles` are those of this hive.
     pub fn status(&self, from: Sources<'_>, troubles: Troubles) -> Status {
         let view = &from.view;
         let leadership = view.leadership;
-        let memory = memory(from.facts);
+        let memory = memory(from.facts, self.memory_limit);
         let redis = RedisStatus { addr: self.redis, memory, ..own_redis(view) };
         let run = view.copy.map(|copy| copy.passport.run_id);
         let routeless_ms = match self.routeless_since {
@@ -219,10 +222,10 @@ fn redis_status(view: &View, copy: &Copy, up: bool) -> RedisStatus {
     }
 }
 
-fn memory(facts: &Facts) -> Option<MemoryStatus> {
+fn memory(facts: &Facts, limit: u64) -> Option<MemoryStatus> {
     facts.run_id?;
     let Memory { used, resident, max, system } = facts.memory;
-    Some(MemoryStatus { used, resident, max, system })
+    Some(MemoryStatus { used, resident, max, system, limit })
 }
 
 fn peer_status(view: &View, peer: &PeerView) -> PeerStatus {

@@ -12,13 +12,13 @@ use crate::redis::{BootFence, Memory};
 const NAMED: usize = 3;
 
 /// What this hive complains about, as it tells it to the others. `open`: others reach its peer port,
-/// and need no secret.
-pub(super) fn own(from: &Sources<'_>, open: bool) -> Troubles {
+/// and need no secret. `limit`: the memory that the local Redis can have, bytes; 0: not known.
+pub(super) fn own(from: &Sources<'_>, open: bool, limit: u64) -> Troubles {
     let (redis, facts) = (!from.view.witness, from.facts);
     let unset = !facts.missing_flags.is_empty() || !facts.warnings.is_empty();
     let found = [
         (Trouble::BootFence, redis && facts.boot_fence == BootFence::Missing),
-        (Trouble::Memory, redis && is_short(&facts.memory)),
+        (Trouble::Memory, redis && is_short(&facts.memory, limit)),
         (Trouble::Dns, from.dns.iter().any(fails)),
         (Trouble::NoSecret, open),
         (Trouble::SecretFile, from.secret.is_some()),
@@ -34,9 +34,11 @@ fn fails(service: &ServiceState) -> bool {
 }
 
 /// Whether a full copy may need more memory than there is: the server forks for it, and every page
-/// that is written meanwhile is held twice.
-fn is_short(memory: &Memory) -> bool {
-    memory.system > 0 && memory.resident > memory.system / 2
+/// that is written meanwhile is held twice. With `maxmemory` at half of what there is, a full Redis has
+/// some more than half.
+fn is_short(memory: &Memory, limit: u64) -> bool {
+    let room = [limit, memory.system].into_iter().filter(|room| *room > 0).min();
+    room.is_some_and(|room| memory.resident > room / 5 * 3)
 }
 
 /// The troubles of all hives that are heard, by address.
@@ -92,7 +94,7 @@ fn told(trouble: Trouble, who: &str) -> String {
              as master could wipe its replicas"
         ),
         Trouble::Memory => format!(
-            "the Redis of {who} takes more than half of its memory: a full resync may need as much again"
+            "the Redis of {who} takes more than 60 % of its memory: a full resync may need as much again"
         ),
         Trouble::Dns => format!("DNS: the last answer to {who} failed, wholly or in part"),
         Trouble::NoSecret => format!(
@@ -181,8 +183,20 @@ mod tests {
     #[test]
     fn a_redis_that_could_not_fork_is_short_of_memory() {
         let memory = |resident, system| Memory { resident, system, ..Memory::default() };
-        assert!(!is_short(&memory(512, 1024)));
-        assert!(is_short(&memory(513, 1024)));
-        assert!(!is_short(&memory(513, 0)), "not stated");
+        assert!(!is_short(&memory(600, 1000), 0));
+        assert!(is_short(&memory(601, 1000), 0));
+        assert!(!is_short(&memory(601, 0), 0), "not stated");
+    }
+
+    /// Its container is smaller than the machine, as a rule; where it is not, the machine counts.
+    #[test]
+    fn the_smaller_of_container_and_machine_is_what_there_is() {
+        let memory = Memory { resident: 601, system: 8000, ..Memory::default() };
+        assert!(!is_short(&memory, 0));
+        assert!(is_short(&memory, 1000));
+        assert!(!is_short(&memory, 1005));
+        assert!(is_short(&Memory { system: 1000, ..memory }, 8000));
+        assert!(is_short(&Memory { system: 0, ..memory }, 1000));
+        assert!(!is_short(&Memory { resident: 600, ..memory }, 1000));
     }
 }
