@@ -15,6 +15,7 @@ mod room;
 mod settings;
 mod show;
 mod stopping;
+mod troubles;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,7 +28,7 @@ use crate::discovery::{self, Discovery, Search};
 use crate::election::{
     Action, Clocks, Core, Incarnation, Input, RedisAddr, Route, RunId, Target, Time, View, Wall,
 };
-use crate::http::{self, Asked, Http, Pulse, Sources};
+use crate::http::{self, Asked, History, Http, Pulse, Sources};
 use crate::peer::{self, Peers};
 use crate::proxy::Proxy;
 use crate::redis::{self, Facts, Redis};
@@ -93,6 +94,7 @@ struct Node {
     shown: Shown,
     keyring: Keyring,
     status: watch::Sender<Arc<http::status::Status>>,
+    history: History,
     status_at: Instant,
     meter: Meter,
     origin: Instant,
@@ -129,8 +131,14 @@ impl Node {
         let (asked_in, asked) = mpsc::channel(ASKED);
         let pages = http::Journal::new(format!("{:016x}", incarnation.0));
         let (meter, figures) = Meter::new(keyring.clone());
-        let sources =
-            Sources { status: shown_now, figures, journal: pages.clone(), pulse: pulse.clone() };
+        let history = History::default();
+        let sources = Sources {
+            status: shown_now,
+            figures,
+            journal: pages.clone(),
+            history: history.clone(),
+            pulse: pulse.clone(),
+        };
         let (bind, port) = (config.bind, config.http_port);
         let http = http::start(bind, port, sources, asked_in, keyring.clone())?;
         if config.is_open() {
@@ -164,6 +172,7 @@ impl Node {
             shown,
             keyring,
             status,
+            history,
             status_at: origin,
             meter,
             origin,
@@ -371,7 +380,11 @@ impl Node {
             current_run: self.current_run,
         };
         self.meter.read(&sources, self.peers.counters(), self.redis.access().ages());
-        self.status.send_replace(Arc::new(self.shown.status(sources)));
+        let troubles = self.shown.troubles(&sources);
+        let status = self.shown.status(sources, troubles);
+        self.history.note(&status, self.status_at);
+        self.status.send_replace(Arc::new(status));
+        self.core.tell(troubles);
     }
 
     /// Leaves connections of the master and of the local Redis to others (DESIGN 2.2, `--max-clients`).

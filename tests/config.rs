@@ -65,6 +65,7 @@ fn all_errors_come_at_once_and_name_their_flags() {
         "--sentinel-name=two words",
         "--sentinel-announce=both",
         "--redis=redis.example",
+        "--redis-memory-limit=-1",
         "--heartbeat=5",
         "--priority=low",
         "--max-clients=0",
@@ -91,6 +92,7 @@ fn all_errors_come_at_once_and_name_their_flags() {
         "--sentinel-name",
         "--sentinel-announce",
         "--redis",
+        "--redis-memory-limit",
         "--heartbeat",
         "--priority",
         "--max-clients",
@@ -329,6 +331,18 @@ fn tls_to_redis_needs_a_ca_and_whole_pairs() {
     assert_eq!(tls.pair, Some(("/c".into(), "/k".into())));
     let off = judge(&["--peer=10.0.0.1", "--redis-ca=/ca"]).expect("fine");
     assert_eq!((off.config.redis_tls, off.warnings.len()), (None, 1), "{:?}", off.warnings);
+}
+
+/// Kubernetes gives a limit as plain bytes, and 0 for a native sidecar without one.
+#[test]
+fn the_memory_of_redis_is_told_in_bytes_or_not_at_all() {
+    let limit = |given: &[&str]| {
+        let given = [&["--peer=10.0.0.1"], given].concat();
+        judge(&given).expect("fine").config.redis_memory_limit
+    };
+    assert_eq!(limit(&["--redis-memory-limit=1073741824"]), 1 << 30);
+    assert_eq!(limit(&["--redis-memory-limit=1GiB"]), 1 << 30);
+    assert_eq!([limit(&[]), limit(&["--redis-memory-limit=0"])], [0, 0]);
 }
 
 #[test]

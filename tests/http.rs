@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use redis_hive::election::{Ask, Verdict};
 use redis_hive::http::status::{Role, Status};
-use redis_hive::http::{self, Asked, Figures, Http, Journal, Outcome, Pulse, Sources, Told};
+use redis_hive::http::{
+    self, Asked, Figures, History, Http, Journal, Outcome, Pulse, Sources, Told,
+};
 use redis_hive::secrets::{Keyring, Secrets};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -36,6 +38,7 @@ struct Site {
     pulse: Arc<Pulse>,
     figures: watch::Sender<Arc<Figures>>,
     journal: Journal,
+    history: History,
     asked: mpsc::Receiver<Asked>,
 }
 
@@ -56,9 +59,16 @@ impl Site {
         let (figures, measured) = watch::channel(Arc::default());
         let journal = Journal::new("00000000000000ab".to_owned());
         let (pulse_of, pages) = (Arc::clone(&pulse), journal.clone());
-        let sources = Sources { status: seen, figures: measured, journal: pages, pulse: pulse_of };
+        let history = History::default();
+        let sources = Sources {
+            status: seen,
+            figures: measured,
+            journal: pages,
+            history: history.clone(),
+            pulse: pulse_of,
+        };
         let http = http::start(bind, 0, sources, asks, keyring).expect("a free port");
-        Site { http, status, pulse, figures, journal, asked }
+        Site { http, status, pulse, figures, journal, history, asked }
     }
 
     /// Answers the next question with this verdict, and says what it was.

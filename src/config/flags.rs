@@ -19,6 +19,8 @@ pub mod defaults {
     pub const HTTP_PORT: &str = "6391";
     /// `--redis`
     pub const REDIS: &str = "127.0.0.1:6379";
+    /// `--redis-memory-limit`
+    pub const REDIS_MEMORY_LIMIT: &str = "0";
     /// `--heartbeat`
     pub const HEARTBEAT: &str = "200ms";
     /// `--peer-timeout`
@@ -112,6 +114,13 @@ pub struct Flags {
     #[arg(long, env = "HIVE_REDIS", hide_env_values = true, value_name = "IP:PORT")]
     #[arg(default_value = defaults::REDIS)]
     pub redis: String,
+
+    /// The memory that the local Redis can have, such as 1073741824 or 1GiB: the limit of its container,
+    /// which Redis does not know. Nothing but the complaint about short memory depends on it. 0: what
+    /// Redis says of its machine
+    #[arg(long, env = "HIVE_REDIS_MEMORY_LIMIT", hide_env_values = true, value_name = "SIZE")]
+    #[arg(default_value = defaults::REDIS_MEMORY_LIMIT)]
+    pub redis_memory_limit: String,
 
     /// ACL user for control and replication
     #[arg(long, env = "HIVE_REDIS_USERNAME", hide_env_values = true, value_name = "USER")]

@@ -48,6 +48,8 @@ pub struct Config {
     pub http_port: u16,
     /// The local Redis.
     pub redis: SocketAddr,
+    /// The memory that the local Redis can have, in bytes; 0: what it says of its machine.
+    pub redis_memory_limit: u64,
     /// ACL user of Redis.
     pub redis_username: Option<String>,
     /// Password of Redis; never printed.
@@ -250,6 +252,12 @@ impl Config {
             read_port: read.port_or_off("--read-port", &flags.read_port, defaults::READ_PORT),
             http_port: read.port("--http-port", &flags.http_port, defaults::HTTP_PORT),
             redis,
+            redis_memory_limit: read.size(
+                "--redis-memory-limit",
+                &flags.redis_memory_limit,
+                defaults::REDIS_MEMORY_LIMIT,
+                0..=u64::MAX,
+            ),
             redis_username: read
                 .optional("--redis-username", flags.redis_username.as_ref())
                 .map(str::to_owned),

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::trouble::Troubles;
 use super::types::{
     Copy, Epoch, HiveRole, Incarnation, Leadership, Master, NodeId, RedisAddr, Root, Version, Wall,
 };
@@ -99,6 +100,8 @@ pub struct State {
     pub clock: Wall,
     /// The version of its program; for people. Since protocol 1.2; 0.0.0 from an older hive.
     pub version: Version,
+    /// What it complains about; for people. Since protocol 1.3; none from an older hive.
+    pub troubles: Troubles,
 }
 
 /// The leadership a hive follows.

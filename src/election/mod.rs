@@ -48,6 +48,7 @@ mod stop;
 mod succession;
 mod successor;
 mod time;
+mod trouble;
 pub mod types;
 mod view;
 
@@ -60,6 +61,7 @@ pub use io::{
     Target,
 };
 pub use settings::*;
+pub use trouble::{Trouble, Troubles};
 pub use types::*;
 pub use view::{PeerView, View};
 
@@ -193,6 +195,8 @@ pub struct Core {
     change_retry: Option<Time>,
     pause: Option<Pause>,
     pause_told: bool,
+    /// What this hive complains about, for the others to show.
+    troubles: Troubles,
     lease: Lease,
     /// The own Redis was told to keep its writers waiting (6, 8).
     writes_paused: bool,
@@ -259,6 +263,7 @@ impl Core {
             change_retry: None,
             pause: None,
             pause_told: false,
+            troubles: Troubles::default(),
             lease: Lease::born_at(clocks.boot),
             writes_paused: false,
             reach_timer: ReachTimer::default(),

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::frame::{FactSheet, Following, Frame, LeaderNews, Message, Promise, Resignation, State};
 use super::io::Action;
+use super::trouble::Troubles;
 use super::types::{HiveRole, Leadership, NodeId, Time, Wall};
 use super::{Core, Role};
 
@@ -77,6 +78,7 @@ impl Core {
             reach: u16::try_from(self.own_reach()).unwrap_or(u16::MAX),
             clock: self.clock.wall,
             version: self.set.version,
+            troubles: self.troubles,
         }
     }
 
@@ -187,6 +189,8 @@ pub(super) fn age_ms(now: Time, at: Time) -> u32 {
 fn steady(state: &State) -> State {
     let mut steady = state.clone();
     (steady.start_age_ms, steady.clock) = (0, Wall(0));
+    // What is only for people waits for the next heartbeat.
+    steady.troubles = Troubles::default();
     steady.asks &= steady.role != HiveRole::Leader;
     steady.hears.iter_mut().for_each(|heard| heard.number = 0);
     steady.leaders.iter_mut().for_each(|news| news.age_ms = 0);

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::Core;
 use super::hearing::Peer;
+use super::trouble::Troubles;
 use super::types::{Copy, Epoch, HiveRole, Leadership, NodeId, RedisAddr, Route, Version, Wall};
 
 /// What a driver shows of the core.
@@ -74,9 +75,16 @@ pub struct PeerView {
     /// How far its clock is ahead of the own one, in milliseconds, the way of its frame included;
     /// `None` from a hive that does not say it.
     pub clock_ahead_ms: Option<i64>,
+    /// What it complains about; none from a hive that does not say it.
+    pub troubles: Troubles,
 }
 
 impl Core {
+    /// Tells what this hive complains about to the others, with the next heartbeat. Decides nothing.
+    pub fn tell(&mut self, troubles: Troubles) {
+        self.troubles = troubles;
+    }
+
     /// What is to be shown.
     pub fn view(&self) -> View {
         let now = self.now();
@@ -96,6 +104,7 @@ impl Core {
                 stopping: state.stopping,
                 version: (state.version != Version::default()).then_some(state.version),
                 clock_ahead_ms: self.clock.ahead(state.clock, now.since(peer.received)),
+                troubles: state.troubles,
             })
         };
         View {

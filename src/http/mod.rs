@@ -6,6 +6,7 @@
 mod asks;
 mod events;
 pub mod figures;
+mod history;
 pub mod journal;
 mod metrics;
 mod page;
@@ -39,6 +40,7 @@ use serve::Visit;
 
 pub use asks::{Asked, Outcome, Told};
 pub use figures::Figures;
+pub use history::History;
 pub use journal::Journal;
 pub use status::Status;
 
@@ -54,8 +56,16 @@ type Answer = Response<Either<Full<Bytes>, events::Stream>>;
 const TRANSITIONS_BYTES: usize = 64 * 1024;
 
 /// What can only be read, besides the files of [`page`].
-const PAGES: [&str; 7] =
-    ["/livez", "/readyz", "/readyz/read", "/status", "/metrics", "/transitions", "/events"];
+const PAGES: [&str; 8] = [
+    "/livez",
+    "/readyz",
+    "/readyz/read",
+    "/status",
+    "/metrics",
+    "/transitions",
+    "/events",
+    "/page/history",
+];
 
 /// The listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +115,8 @@ pub struct Sources {
     pub figures: watch::Receiver<Arc<Figures>>,
     /// What `/transitions` and `/events` tell.
     pub journal: Journal,
+    /// What the charts of the page begin with.
+    pub history: History,
     /// Beaten by the control loop.
     pub pulse: Arc<Pulse>,
 }
@@ -114,7 +126,8 @@ impl Sources {
     pub fn of(status: watch::Receiver<Arc<Status>>) -> Sources {
         let journal = Journal::new(status.borrow().incarnation.clone());
         let figures = watch::channel(Arc::default()).1;
-        Sources { status, figures, journal, pulse: Arc::default() }
+        let history = History::default();
+        Sources { status, figures, journal, history, pulse: Arc::default() }
     }
 }
 
@@ -199,6 +212,9 @@ impl Site {
             }
             "/transitions" => self.transitions(query),
             "/events" => self.events.answer(visit, headers, query),
+            "/page/history" => {
+                compact(&self.sources.history.told(&status.incarnation, Instant::now()))
+            }
             _ => json(StatusCode::OK, &*status),
         }
     }
@@ -257,6 +273,14 @@ fn not_allowed(methods: &'static str) -> Answer {
     let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {methods}\n"));
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     answer
+}
+
+/// What only programs read.
+fn compact(value: &impl serde::Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(body) => answer(StatusCode::OK, "application/json", body.into()),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+    }
 }
 
 fn json(code: StatusCode, value: &impl serde::Serialize) -> Answer {

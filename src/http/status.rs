@@ -59,6 +59,9 @@ pub struct Status {
     pub dns: Option<DnsStatus>,
     /// Sentences a person should read, gravest first; empty when all is well.
     pub problems: Vec<String>,
+    /// What this hive tells the others that is wrong with it, in words of a fixed set.
+    #[serde(default)]
+    pub troubles: Vec<String>,
     /// The newest transitions, newest last; `/transitions` has more of them, and more about each.
     pub transitions: Vec<Transition>,
     /// What `/readyz` decides with.
@@ -163,6 +166,9 @@ pub struct MemoryStatus {
     pub max: u64,
     /// `total_system_memory`: of the machine, whatever limit the container has.
     pub system: u64,
+    /// `--redis-memory-limit`; 0: none is known.
+    #[serde(default)]
+    pub limit: u64,
 }
 
 /// Another hive.
@@ -190,6 +196,9 @@ pub struct PeerStatus {
     /// `--priority`; 0: a standby.
     #[serde(default = "usual_priority")]
     pub priority: u32,
+    /// What it says is wrong with it, in words of a fixed set; empty if it does not say it.
+    #[serde(default)]
+    pub troubles: Vec<String>,
     /// Its Redis, as it told of it last; `None` for a witness, and before it told anything.
     #[serde(default)]
     pub redis: Option<RedisStatus>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::election::{
     Copy, CopyState, Epoch, HiveRole, Id, Incarnation, Leadership, Master as Leading, NodeId,
-    Passport, PeerView, RedisAddr, RedisRole, Route, Version, View, Wall,
+    Passport, PeerView, RedisAddr, RedisRole, Route, Troubles, Version, View, Wall,
 };
 
 /// 10.0.0.`host`
@@ -67,6 +67,7 @@ pub fn peer(host: u8, of: Option<u8>) -> PeerView {
         stopping: false,
         version: None,
         clock_ahead_ms: None,
+        troubles: Troubles::default(),
     }
 }
 

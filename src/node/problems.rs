@@ -6,9 +6,10 @@ use std::net::IpAddr;
 
 use super::settings::own_version;
 use super::show::{Shown, Sources};
-use crate::election::{Copy, CopyState, View};
-use crate::http::status::{DnsStatus, PAUSED};
-use crate::redis::{BootFence, Facts};
+use super::troubles::Heard;
+use crate::election::{Copy, CopyState, Trouble, Troubles, View};
+use crate::http::status::PAUSED;
+use crate::redis::Facts;
 
 /// What it means that there is no secret.
 pub(super) const OPEN: &str = "no secret (--secret-file): whoever reaches the peer port can read the state and make itself \
@@ -23,10 +24,11 @@ const LAG_MIB: u64 = 64;
 const CLOCKS_MS: i64 = 1_000;
 const MIB: u64 = 1 << 20;
 
-/// All that is wrong, as far as this hive knows.
-pub(super) fn problems(from: &Sources<'_>, shown: &Shown, dns: Option<&DnsStatus>) -> Vec<String> {
+/// All that is wrong, as far as this hive knows; `own` are its own troubles.
+pub(super) fn problems(from: &Sources<'_>, shown: &Shown, own: Troubles) -> Vec<String> {
     let view = &from.view;
     let holders = holders(view, shown.me.ip);
+    let heard = Heard::new(view, shown.me.ip, own);
     let mut problems = Vec::new();
     if !view.waiting.is_empty() {
         problems.push(view.waiting.clone());
@@ -47,24 +49,26 @@ pub(super) fn problems(from: &Sources<'_>, shown: &Shown, dns: Option<&DnsStatus
     if !view.witness {
         problems.extend(from.facts.problems.iter().cloned());
     }
+    problems.extend(heard.sentence(Trouble::Redis));
     problems.extend(of_copies(&holders, view));
+    problems.extend(heard.sentence(Trouble::BootFence));
     if !view.witness {
         problems.extend(of_the_local_redis(from.facts));
     }
+    problems.extend(heard.sentence(Trouble::Settings));
+    problems.extend(heard.sentence(Trouble::Memory));
     problems.extend(from.access.iter().cloned());
+    problems.extend(heard.sentence(Trouble::Credentials));
     for peer in view.peers.iter().filter(|peer| !peer.reachable) {
         if peer.silent_for.as_millis() as u64 > QUIET_MS {
             let seconds = peer.silent_for.as_secs();
             problems.push(format!("{} has been silent for {seconds} s", peer.node));
         }
     }
-    if let Some(dns) = dns.filter(|dns| dns.outcome == "failed" || dns.outcome == "partly") {
-        problems.push(format!("DNS: the last answer was {}", dns.outcome));
-    }
+    problems.extend(heard.sentence(Trouble::Dns));
     problems.extend(from.secret.clone());
-    if shown.open {
-        problems.push(OPEN.to_owned());
-    }
+    problems.extend(heard.sentence(Trouble::SecretFile));
+    problems.extend(heard.sentence(Trouble::NoSecret));
     problems.extend(of_clocks(view, shown.me.ip));
     problems.extend(of_versions(view, &holders));
     problems
@@ -132,27 +136,10 @@ fn behind(copy: &Copy) -> &'static str {
     }
 }
 
-fn of_the_local_redis(facts: &Facts) -> Vec<String> {
-    let mut problems = Vec::new();
-    if facts.boot_fence == BootFence::Missing {
-        problems.push(
-            "the local Redis has no boot fence (--replicaof 127.0.0.1 1): a quick restart of it \
-             as master could wipe its replicas"
-                .to_owned(),
-        );
-    }
-    let flags = &facts.missing_flags;
-    problems.extend(flags.iter().map(|flag| format!("the local Redis was started without {flag}")));
-    problems.extend(facts.warnings.iter().cloned());
-    let (resident, system) = (facts.memory.resident, facts.memory.system);
-    if system > 0 && resident > system / 2 {
-        problems.push(format!(
-            "the local Redis has {} of the {} MiB of its machine: a full resync may need as much again",
-            resident / MIB,
-            system / MIB
-        ));
-    }
-    problems
+fn of_the_local_redis(facts: &Facts) -> impl Iterator<Item = String> {
+    let flags = facts.missing_flags.iter();
+    let flags = flags.map(|flag| format!("the local Redis was started without {flag}"));
+    flags.chain(facts.warnings.iter().cloned())
 }
 
 /// The two clocks that are furthest apart.
@@ -265,17 +252,5 @@ mod tests {
         let own = own_version();
         let hives = format!("hives of several versions run: {own}, older");
         assert_eq!(told(&view), [&*hives, "Redis servers of several versions run: 0.0.0, 8.0.1"]);
-    }
-
-    #[test]
-    fn a_redis_that_could_not_fork_is_told() {
-        let mut facts = Facts::default();
-        (facts.memory.resident, facts.memory.system) = (512 * MIB, 1024 * MIB);
-        assert_eq!(of_the_local_redis(&facts), [""; 0]);
-        facts.memory.resident += MIB;
-        let told = of_the_local_redis(&facts);
-        assert!(told[0].contains("513 of the 1024 MiB"), "{told:?}");
-        facts.memory.system = 0;
-        assert_eq!(of_the_local_redis(&facts), [""; 0], "not stated");
     }
 }

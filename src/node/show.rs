@@ -6,10 +6,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::journal::story::word;
 use super::journal::{Journal, socket};
 use super::problems::problems;
+use super::troubles;
 use crate::config::Config;
 use crate::discovery::{Outcome, ServiceState};
 use crate::election::{
-    Copy, CopyState, HiveRole, Incarnation, NodeId, PeerView, RedisRole, Route, RunId, View,
+    Copy, CopyState, HiveRole, Incarnation, NodeId, PeerView, RedisRole, Route, RunId, Troubles,
+    View,
 };
 use crate::http::status::{
     DnsStatus, MemoryStatus, PeerStatus, ProxyStatus, ReadStatus, Readiness, RedisStatus, Role,
@@ -31,6 +33,8 @@ pub(super) struct Shown {
     priority: u32,
     /// Where others find the local Redis; `None` for a witness.
     redis: Option<SocketAddr>,
+    /// `--redis-memory-limit`, bytes; 0: none is known.
+    memory_limit: u64,
     /// Others reach the peer port, and need no secret.
     pub(super) open: bool,
     routeless_since: Option<Instant>,
@@ -65,6 +69,7 @@ impl Shown {
             quorum: config.quorum,
             priority: config.priority,
             redis: (!config.witness).then(|| SocketAddr::new(me.ip, config.redis.port())),
+            memory_limit: config.redis_memory_limit,
             open: config.is_open(),
             routeless_since,
             routed_once: false,
@@ -104,16 +109,22 @@ impl Shown {
             proxy: ProxyStatus::default(),
             dns: None,
             problems: Vec::new(),
+            troubles: Vec::new(),
             transitions: Vec::new(),
             readiness: Readiness { routeless_ms: None, was_current: false, draining: false },
         }
     }
 
-    /// The present status.
-    pub fn status(&self, from: Sources<'_>) -> Status {
+    /// What this hive complains about, for the others.
+    pub fn troubles(&self, from: &Sources<'_>) -> Troubles {
+        troubles::own(from, self.open, self.memory_limit)
+    }
+
+    /// The present status; `troubles` are those of this hive.
+    pub fn status(&self, from: Sources<'_>, troubles: Troubles) -> Status {
         let view = &from.view;
         let leadership = view.leadership;
-        let memory = memory(from.facts);
+        let memory = memory(from.facts, self.memory_limit);
         let redis = RedisStatus { addr: self.redis, memory, ..own_redis(view) };
         let run = view.copy.map(|copy| copy.passport.run_id);
         let routeless_ms = match self.routeless_since {
@@ -121,7 +132,6 @@ impl Shown {
             Some(since) if self.routed_once => Some(since.elapsed().as_millis() as u64),
             Some(_) => None,
         };
-        let dns = self.service.then(|| dns_status(&from.dns));
         Status {
             role: match view.role {
                 _ if view.stopping => Role::Draining,
@@ -140,11 +150,12 @@ impl Shown {
                 Route::Forward { .. } | Route::Held { .. } => RouteKind::Forward,
                 Route::Refuse { .. } => RouteKind::Refuse,
             },
-            problems: problems(&from, self, dns.as_ref()),
+            problems: problems(&from, self, troubles),
+            troubles: words(troubles),
             redis,
             peers: view.peers.iter().map(|peer| peer_status(view, peer)).collect(),
             proxy: proxy_status(&from.proxy, from.reads),
-            dns,
+            dns: self.service.then(|| dns_status(&from.dns)),
             transitions: from.journal.last(TRANSITIONS),
             readiness: Readiness {
                 routeless_ms,
@@ -211,10 +222,10 @@ fn redis_status(view: &View, copy: &Copy, up: bool) -> RedisStatus {
     }
 }
 
-fn memory(facts: &Facts) -> Option<MemoryStatus> {
+fn memory(facts: &Facts, limit: u64) -> Option<MemoryStatus> {
     facts.run_id?;
     let Memory { used, resident, max, system } = facts.memory;
-    Some(MemoryStatus { used, resident, max, system })
+    Some(MemoryStatus { used, resident, max, system, limit })
 }
 
 fn peer_status(view: &View, peer: &PeerView) -> PeerStatus {
@@ -232,11 +243,16 @@ fn peer_status(view: &View, peer: &PeerView) -> PeerStatus {
         clock_ahead_ms: peer.clock_ahead_ms,
         reachable: peer.reachable,
         priority: peer.priority,
+        troubles: words(peer.troubles),
         redis: peer.copy.map(|copy| RedisStatus {
             addr: peer.redis.map(socket),
             ..redis_status(view, &copy, peer.redis_answers)
         }),
     }
+}
+
+fn words(troubles: Troubles) -> Vec<String> {
+    troubles.known().map(|trouble| trouble.word().to_owned()).collect()
 }
 
 fn dns_status(services: &[ServiceState]) -> DnsStatus {

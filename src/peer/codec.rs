@@ -20,7 +20,7 @@ pub const MAGIC: u16 = 0x5248;
 /// The protocol's major version: hives of two majors do not talk.
 pub const MAJOR: u8 = 1;
 /// The protocol's minor version: a newer one may append fields and add kinds.
-pub const MINOR: u16 = 2;
+pub const MINOR: u16 = 3;
 /// Bytes of a frame's header.
 pub const HEADER_LEN: usize = 8;
 /// The longest body of a frame, in bytes.
@@ -238,11 +238,12 @@ pub fn decode_body(kind: u8, body: &[u8], minor: u16) -> Result<Option<Frame>, C
 }
 
 /// What an older hive leaves out at the end of a state: `reach` came with 1.1, `clock` and `version`
-/// with 1.2. All are 0 where they are not said.
+/// with 1.2, `troubles` with 1.3. All are 0 where they are not said.
 fn unsaid_in_state(minor: u16) -> &'static [u8] {
     match minor {
-        0 => &[0; 2 + 8 + 6],
-        1 => &[0; 8 + 6],
+        0 => &[0; 2 + 8 + 6 + 4],
+        1 => &[0; 8 + 6 + 4],
+        2 => &[0; 4],
         _ => &[],
     }
 }

@@ -10,6 +10,7 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::codec::CodecError;
+use crate::election::Troubles;
 use crate::election::types::{Epoch, Id, Incarnation, NodeId, RedisAddr, Wall};
 
 /// A value of the election that travels in the form `F`.
@@ -125,6 +126,7 @@ macro_rules! plain {
 
 plain!(bool, u16, u32, u64);
 plain!(Incarnation, Wall of u64);
+plain!(Troubles of u32);
 
 /// The longest text in a frame, in bytes.
 const MAX_TEXT: usize = 255;

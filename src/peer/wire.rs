@@ -87,6 +87,7 @@ wire!(
         reach: u16,
         clock: u64,
         version: WireVersion,
+        troubles: u32,
     }
 );
 

@@ -2,8 +2,11 @@
 
 use std::process::Stdio;
 
+use redis_hive::http::Journal;
+use redis_hive::http::journal::{Phase, Transition};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
+use super::witness::get;
 use super::*;
 
 /// A hive that answers one question with this verdict; gives what was asked.
@@ -107,4 +110,51 @@ async fn a_switchover_shows_how_far_it_is() {
     timeout(LONG, stdout.read_to_string(&mut out)).await.expect("in time").expect("text");
     assert!(out.starts_with("10.0.0.3 leads\nall 3 copies are current\nnext: "), "{out}");
     assert!(!out.contains('\x1b') && child.wait().await.expect("it ends").success());
+}
+
+/// A journal of several answers, whose last entry is the change of the master to epoch 8.
+fn write_a_long_journal(journal: &Journal) {
+    for epoch in 0..200 {
+        let reason = "the leader was silent ".repeat(50);
+        journal.push(Transition {
+            epoch,
+            reason,
+            kind: "failover".into(),
+            ..Transition::default()
+        });
+    }
+    let phases =
+        vec![Phase { name: "hold".into(), us: 7_000 }, Phase { name: "promote".into(), us: 5_000 }];
+    journal.push(Transition {
+        epoch: 8,
+        kind: "switchover".into(),
+        phases,
+        ..Transition::default()
+    });
+}
+
+/// One answer of `/transitions` holds 64 KiB of a long journal, the oldest.
+#[tokio::test]
+async fn a_switchover_is_found_at_the_end_of_a_long_journal() {
+    let (seen, watched) = watch::channel(Arc::new(status::follower()));
+    let (asks, mut asked) = mpsc::channel::<http::Asked>(1);
+    let sources = Sources::of(watched);
+    write_a_long_journal(&sources.journal);
+    let keyring = Keyring::fixed(Secrets::default());
+    let http = http::start(LOCAL, 0, sources, asks, keyring).expect("a free port");
+    let addr = http.addr.to_string();
+    let answerer = tokio::spawn(async move {
+        let http::Asked { told, .. } = asked.recv().await.expect("a question");
+        seen.send_modify(|status| Arc::make_mut(status).epoch = 8);
+        let text = "10.0.0.3 leads".to_owned();
+        told.send(http::Told { verdict: Verdict::Done, text }).expect("somebody waits");
+        seen
+    });
+    let ran = hive(&["switchover", "--http", &addr], &[]).await;
+    let _seen = answerer.await.expect("it was asked");
+    let (first, rest) = ran.out.split_once('\n').expect("lines");
+    assert_eq!((ran.code, first), (Some(0), "10.0.0.3 leads"), "{}", ran.err);
+    assert!(rest.starts_with("It took 12.0 ms (holding clients"), "{rest}");
+    let (_, body) = get(&addr, "/transitions").await;
+    assert!(!body.contains("switchover"), "one answer has it: the journal is too short");
 }

@@ -14,7 +14,7 @@ fn document() -> String {
 /// The names in the first column of the table under this heading.
 fn listed(document: &str, heading: &str) -> BTreeSet<String> {
     let (_, rest) = document.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
-    let section = rest.split("\n## ").next().unwrap_or_default();
+    let section = rest.split("\n##").next().unwrap_or_default();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
     let names = rows.flat_map(|cell| cell.split(['`', ',', ' ']).filter(|name| !name.is_empty()));
     names.map(str::to_owned).collect()
@@ -50,6 +50,12 @@ fn every_field_of_a_status_is_listed_and_no_other() {
     paths(&serde_json::to_value(status).expect("JSON"), "", &mut found);
     found.retain(|path| !told_elsewhere(path));
     assert_eq!(listed(&document(), "## `redis-hive status --json`"), found);
+}
+
+#[test]
+fn every_word_of_a_trouble_is_listed_and_no_other() {
+    let words = redis_hive::election::Trouble::ALL.into_iter().map(|it| it.word().to_owned());
+    assert_eq!(listed(&document(), "### Troubles"), words.collect());
 }
 
 /// The ids of findings in a source: lower-case words with a point between them.

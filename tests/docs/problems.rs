@@ -103,7 +103,7 @@ fn what_is_explained_is_what_is_said() {
 fn what_is_said_is_explained() {
     let document = text("docs/operations.md");
     let quoted = quoted(&document);
-    for file in ["src/node/problems.rs", "src/redis/contact.rs"] {
+    for file in ["src/node/problems.rs", "src/node/troubles.rs", "src/redis/contact.rs"] {
         let sentences = sentences(&spoken(&text(file)));
         assert!(sentences.len() > 5, "sentences are found: {sentences:?}");
         for sentence in sentences {

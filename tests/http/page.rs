@@ -155,6 +155,40 @@ async fn fifty_nodes_fit_a_desk_and_a_phone() {
     });
 }
 
+/// Who opens the page sees the last minutes in its charts, without waiting for what comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_charts_begin_with_the_last_minutes() {
+    let Some(mut browser) = Browser::start() else { return };
+    let site = Site::start();
+    let mut status = site.status.borrow().as_ref().clone();
+    let opened = std::time::Instant::now();
+    for ago in (1..=60).rev().map(|step| Duration::from_secs(2 * step)) {
+        status.redis.offset += 4_000;
+        status.proxy.bytes_down += 20_000;
+        let then = opened.checked_sub(ago).expect("the machine runs for two minutes");
+        site.history.note(&status, then);
+    }
+    site.status.send_replace(Arc::new(status));
+    tokio::task::block_in_place(|| {
+        browser.open(&url(&site));
+        let points = |key: &str, line: u8| {
+            format!(
+                "document.querySelector('[data-key={key}] path.line-{line}')\
+                 .getAttribute('d').match(/[ML]/g).length"
+            )
+        };
+        for (key, line) in [("lag", 0), ("lag", 1), ("writes", 0), ("traffic", 1)] {
+            browser.until(&format!("{} >= 58", points(key, line)), SOON);
+        }
+        let most = "document.querySelector('[data-key=traffic] svg').getAttribute('aria-label')";
+        browser.until(&format!("{most}.includes('at most 10 kB/s')"), SOON);
+        let label = browser.eval("document.querySelector('[data-key=writes] svg').ariaLabel");
+        assert!(label.as_str().is_some_and(|it| it.contains("at most 2.0 kB/s")), "{label}");
+        browser.picture("opened-just-now");
+        assert_eq!(browser.complaints(), [] as [&str; 0]);
+    });
+}
+
 /// Without a seat for its events the page asks, and takes a seat when there is one again.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_events_the_page_asks() {

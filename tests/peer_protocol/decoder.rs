@@ -147,6 +147,7 @@ impl Reader<'_> {
             reach: self.u16("reach")?,
             clock: self.wall("clock")?,
             version: self.version("version")?,
+            troubles: Troubles(self.u32("troubles")?),
         })
     }
 

@@ -207,6 +207,7 @@ fn starting() -> State {
         reach: 0,
         clock: Wall(0),
         version: Version::default(),
+        troubles: Troubles::default(),
     }
 }
 
@@ -252,6 +253,8 @@ fn leader() -> State {
         reach: 258,
         clock: Wall(1_790_000_000_456),
         version: Version { major: 1, minor: 20, patch: 300 },
+        // The highest bit is one that no version knows yet.
+        troubles: Troubles(0x8000_0005),
         ..starting()
     }
 }
@@ -386,6 +389,7 @@ impl Random {
             reach: self.u64() as u16,
             clock: Wall(self.u64()),
             version: self.version(),
+            troubles: Troubles(self.u32()),
         }
     }
 

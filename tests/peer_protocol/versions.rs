@@ -45,6 +45,7 @@ fn meant(name: &str) -> Frame {
         found.unwrap_or_else(|| panic!("{name} was a frame of 1.0 and is none today")).1;
     if let Message::State(state) = &mut frame.message {
         (state.reach, state.clock, state.version) = (0, Wall(0), Version::default());
+        state.troubles = Troubles::default();
     }
     frame
 }

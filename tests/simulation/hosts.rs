@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use redis_hive::election::{
-    Clocks, Core, Epoch, Incarnation, NodeId, RedisAddr, Route, Settings, Time, Version, Wall,
+    Clocks, Core, Epoch, Incarnation, NodeId, RedisAddr, Route, Settings, Time, Troubles, Version,
+    Wall,
 };
 
 use crate::clients::FRESH;
@@ -141,7 +142,10 @@ impl World {
         let (me, incarnation) = (settings.me, settings.incarnation);
         let origin = self.rng.between(0, 1 << 40);
         let clocks = Clocks { now: Time(self.now + origin), ..self.clocks(host) };
-        let core = Core::new(settings, clocks);
+        let mut core = Core::new(settings, clocks);
+        if self.config.troubled {
+            core.tell(Troubles(u32::MAX << host));
+        }
         let view = core.view();
         self.hosts[host].hive_lives += 1;
         let life = self.hosts[host].hive_lives;

@@ -28,6 +28,8 @@ pub struct Plan {
     pub quorum: bool,
     /// Faults are such that nothing may be lost: nothing dies, sleep is short, weather is fair.
     pub mild: bool,
+    /// Hives complain, each about something else.
+    pub troubled: bool,
     pub ablation: Ablation,
 }
 
@@ -43,6 +45,7 @@ impl Plan {
             late_streams: false,
             quorum: false,
             mild: false,
+            troubled: false,
             ablation: Ablation::default(),
         }
     }
@@ -97,7 +100,8 @@ fn begin(plan: &Plan, seed: u64, told: bool, rng: &mut Rng) -> World {
         shape if plan.quorum => shape,
         _ => (few(rng, plan.hosts), 1, false),
     };
-    let mut config = Config { told, quorum, ablation: plan.ablation, ..Config::new(seed) };
+    let Plan { ablation, troubled, .. } = *plan;
+    let mut config = Config { told, quorum, ablation, troubled, ..Config::new(seed) };
     config.first_ip = [1, 5, 7, 95][rng.below(4)];
     config.write_every = rng.between(25, 90) * MS;
     config.rescue = rng.chance(1, 2);

@@ -191,3 +191,17 @@ fn a_seed_is_a_run() {
         }
     }
 }
+
+/// What hives complain about is for people: it changes nothing, to the last event.
+#[test]
+fn troubles_decide_nothing() {
+    for seed in 0..5 {
+        for quiet in [Plan::all(), Plan::quorum(), Plan::changes()] {
+            let troubled = Plan { troubled: true, ..quiet.clone() };
+            let (quiet, troubled) =
+                (run_guarded(&quiet, seed, true), run_guarded(&troubled, seed, true));
+            assert_eq!(quiet.story, troubled.story);
+            assert_eq!(quiet.events, troubled.events);
+        }
+    }
+}

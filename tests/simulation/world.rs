@@ -42,6 +42,8 @@ pub struct Config {
     pub quorum: u32,
     pub min_replicas: u32,
     pub rescue: bool,
+    /// Hives complain, each about something else.
+    pub troubled: bool,
     pub ablation: redis_hive::election::Ablation,
 }
 
@@ -58,6 +60,7 @@ impl Config {
             quorum: 1,
             min_replicas: 0,
             rescue: false,
+            troubled: false,
             ablation: Default::default(),
         }
     }

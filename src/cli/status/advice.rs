@@ -7,6 +7,7 @@ const WAIT: &str = "wait; if it lasts, look at the pod that is named";
 const UNFENCED: &str = "start Redis as the manifests do, with the start script";
 const RIGHTS: &str = "give the user the rights in docs/security.md; no rename-command";
 const MISSING_REPLICA: &str = "look at the pods without a current copy; run three hives or more";
+const ASK_IT: &str = "run `redis-hive status` in the pod that is named";
 const FILES: &str = "mend the file or the Secret it comes from; nothing was lost";
 
 /// Words of a complaint, and what to do about it. The first that fit count.
@@ -73,6 +74,9 @@ const ADVICE: &[(&str, &str)] = &[
     ("Writes go on while the copy", "make room in --rescue-dir, or raise --rescue-max-bytes"),
     ("has been silent for", "is the pod alive? NetworkPolicy (6390), secret, version?"),
     ("a full resync may need", "more memory or less data; keep maxmemory at half of the limit"),
+    ("certificates for Redis need care at", ASK_IT),
+    ("the settings of the Redis of", ASK_IT),
+    ("needs care", ASK_IT),
     ("the clock of", "set the clocks of the nodes (NTP)"),
     ("of several versions run", "end the rollout, or go back"),
     ("DNS: the last answer", "look at the DNS of the pod; no harm while nobody comes or goes"),

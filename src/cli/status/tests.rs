@@ -22,6 +22,7 @@ fn asked_elsewhere() -> Status {
         offset: Some(status.redis.offset),
         reachable: true,
         priority: status.priority,
+        troubles: status.troubles.clone(),
         version: Some(status.version.clone()),
         clock_ahead_ms: Some(3),
         redis: Some(status.redis.clone()),

@@ -28,6 +28,25 @@ export function note(status, nodes, at) {
   while (samples[0].at < at - WINDOW_MS - GAP_MS) samples.shift();
 }
 
+/** Puts what the hive noted before the page was opened (`/page/history`) before what the page has seen. */
+export function recall(history, now) {
+  const first = samples[0]?.at ?? now;
+  const newest = history.rows.at(-1)?.[1];
+  const old = history.rows.map(([ago, reign, offset, up, down, lags, most]) => {
+    const named = history.replicas.map((name, at) => [name, lags[at]]);
+    return {
+      at: now - ago,
+      run: history.run,
+      master: reign === newest ? history.master : reign,
+      offset,
+      up,
+      down,
+      lags: new Map([...named, ['the last one', most]].filter(([, lag]) => lag !== null)),
+    };
+  });
+  samples.unshift(...old.filter((it) => it.at < first));
+}
+
 /** Where the master's stream is. What this hive lacks of it is known even where the master's hive is silent. */
 function masterOffset(status, nodes) {
   const { offset, lag_bytes: lag } = status.redis;

@@ -1,6 +1,6 @@
 // The page: what the hive says, put where people look for it.
 
-import { note, plot } from './charts.js';
+import { note, plot, recall } from './charts.js';
 import { tell } from './details.js';
 import { draw } from './drawing.js';
 import { listen } from './live.js';
@@ -37,6 +37,14 @@ function told(next) {
   if (before && before.master !== next.master) {
     announce(next.master ? `The master is ${next.master}` : 'There is no master');
   }
+  render();
+}
+
+/** Asks what was before the page was opened; without an answer the charts begin empty. */
+async function remember() {
+  const answer = await fetch('page/history', { cache: 'no-store', signal: AbortSignal.timeout(3000) });
+  if (!answer.ok) return;
+  recall(await answer.json(), Date.now());
   render();
 }
 
@@ -220,6 +228,7 @@ function entry(it) {
     el('p', { class: 'what' }), el('p', { class: 'cost' }), el('p', { class: 'quiet' }), more));
 }
 
+remember().catch(() => {});
 listen({ status: told, transition: happened, link: linked });
 // Ages grow, and lines move on, without news.
 setInterval(render, 1000);

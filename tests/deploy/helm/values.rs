@@ -167,8 +167,9 @@ fn the_schema_knows_exactly_the_values() {
 const NO_SETTINGS: &[&str] = &[
     "advertise", "dns-server", "http-port", "min-replicas-to-write", "name", "peer", "peer-port",
     "proxy-port", "quorum", "read-port", "redis", "redis-ca", "redis-cert", "redis-key",
-    "redis-password-file", "redis-tls", "redis-tls-server-name", "redis-username", "secret-file",
-    "sentinel-announce", "sentinel-name", "sentinel-port", "service", "witness",
+    "redis-memory-limit", "redis-password-file", "redis-tls", "redis-tls-server-name",
+    "redis-username", "secret-file", "sentinel-announce", "sentinel-name", "sentinel-port",
+    "service", "witness",
 ];
 
 /// `hive.settings` has the names of all flags but those.

@@ -52,6 +52,7 @@ pub const RULES: &[Rule] = &[
     // Order of start and stop, and life.
     Rule { on: Pod, at: "/terminationGracePeriodSeconds", want: Is("600"), broken: "30", why: "the last copy lives while it is being copied" },
     Rule { on: Pod, at: "", want: Holds(redis_stops_last), broken: r#"{"containers": [{"name": "redis"}]}"#, why: "without Redis there is nothing to hand over" },
+    Rule { on: Pod, at: "", want: Holds(hive_knows_the_limit_of_redis), broken: r#"{"containers": [{"name": "redis"}, {"name": "hive"}]}"#, why: "Redis knows the memory of its machine only" },
     Rule { on: REDIS, at: "/startupProbe", want: Holds(port_only), broken: r#"{"exec": {"command": ["redis-cli", "ping"]}}"#, why: "the hive that makes Redis current starts after it" },
     Rule { on: REDIS, at: "/livenessProbe", want: Absent, broken: r#"{"tcpSocket": {"port": 6379}}"#, why: "the hive knows better when Redis is dead" },
     Rule { on: REDIS, at: "/readinessProbe", want: Absent, broken: r#"{"tcpSocket": {"port": 6379}}"#, why: "the hive says when a copy is current" },
@@ -155,6 +156,19 @@ fn redis_stops_last(pod: &Value) -> bool {
         list(command).iter().any(|word| word == "/etc/redis-hive/wait-for-hive.sh")
     });
     native && waits
+}
+
+/// A witness has no Redis. Kubernetes finds init containers by their name too.
+fn hive_knows_the_limit_of_redis(pod: &Value) -> bool {
+    let all = || ["initContainers", "containers"].into_iter().flat_map(|key| list(&pod[key]));
+    let hive = all().filter(|container| container["name"] == "hive");
+    let told = hive.flat_map(|hive| list(&hive["env"])).any(|variable| {
+        let source = &variable["valueFrom"]["resourceFieldRef"];
+        variable["name"] == "HIVE_REDIS_MEMORY_LIMIT"
+            && (&source["containerName"], &source["resource"])
+                == (&"redis".into(), &"limits.memory".into())
+    });
+    told || !all().any(|container| container["name"] == "redis")
 }
 
 fn port_only(probe: &Value) -> bool {

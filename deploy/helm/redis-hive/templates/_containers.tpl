@@ -93,6 +93,12 @@
     - name: HIVE_REDIS_PASSWORD_FILE
       value: /etc/redis-hive-secrets/redis-password
     {{- end }}
+    # What Redis can have, which it does not know itself: for a word in time.
+    - name: HIVE_REDIS_MEMORY_LIMIT
+      valueFrom:
+        resourceFieldRef:
+          containerName: redis
+          resource: limits.memory
     {{- range $flag := list "rescue-dir" "rescue-max-bytes" }}
     {{- with get $values.hive.settings $flag }}
     - name: {{ include "redis-hive.variable" $flag }}
