@@ -131,7 +131,7 @@ impl Flow {
             self.tidy();
             return Poll::Ready(Ok(0));
         }
-        if kept.unseen {
+        if kept.unseen || road.pass.is_released() {
             let bytes = self.take_kept();
             return self.pass_on(Cow::Owned(bytes), road);
         }

@@ -23,6 +23,7 @@ mod gate;
 mod ledger;
 mod moving;
 mod pass;
+mod recent;
 mod relay;
 mod replay;
 mod resp;

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::flow::{Flow, Road};
 use super::ledger::{Change, Ledger, Why};
-use super::pass::{Fault, Pass, Stop, Way};
+use super::pass::{self, Fault, Pass, Stop, Way};
 use super::worker::Seat;
 use super::{session, socket};
 use crate::election::Time;
@@ -312,19 +312,22 @@ impl Link {
         self.stuck().map_or(End::Part(parted), End::Cut)
     }
 
-    /// The route leads elsewhere. What the old master said to a blocked client may be here without
-    /// having been looked at: in a planned change, that it has done nothing. Anything else is a
-    /// reply that the client will not get.
+    /// The route leads elsewhere. What the old master said may be here without having been looked
+    /// at: in a planned change, that it has done nothing. Anything else is a reply that the client
+    /// will not get.
     fn outdated(&mut self) -> End {
-        let blocked = self.ledger.may_move(Change::Planned) == Err(Why::Blocked);
-        if blocked && !self.down.is_committed() {
+        let owed = self.ledger.may_move(Change::Planned).err();
+        if let Some(why @ (Why::Blocked | Why::Outstanding)) = owed
+            && self.ledger.may_be_undone()
+            && !self.down.is_committed()
+        {
             let said = self.last_words();
-            let down = self.ledger.replies(&said, true);
+            let down = pass::hear(self.seat.worker(), &mut self.ledger, &said, true);
             if down.undone && down.send == 0 {
                 return self.part(Parted::Undone);
             }
             if !said.is_empty() {
-                return End::Cut(Why::Blocked);
+                return End::Cut(why);
             }
         }
         self.part(Parted::Outdated)

@@ -22,6 +22,7 @@ use tokio::time::MissedTickBehavior;
 use super::accept::{Entry, Hall};
 use super::desk::{Desk, Job, Shared, Tally};
 use super::ledger::Why;
+use super::recent::Recent;
 use super::route::Current;
 use super::session;
 use super::splice::Pipes;
@@ -135,6 +136,8 @@ pub(super) struct Worker {
     pub(super) buffer: RefCell<Box<[u8]>>,
     /// Through which bulk goes.
     pub(super) pipes: RefCell<Pipes>,
+    /// What can be sent again.
+    pub(super) recent: RefCell<Recent>,
     pub(super) connecting: Semaphore,
     relays: RefCell<Relays>,
     /// A client without a master waits for the gate.
@@ -166,6 +169,7 @@ impl Worker {
             view: watch::Sender::new(View { current, probe: 0 }),
             buffer: RefCell::new(vec![0; BUFFER].into_boxed_slice()),
             pipes: RefCell::new(Pipes::new()),
+            recent: RefCell::new(Recent::new()),
             connecting: Semaphore::new(CONNECTING),
             relays: RefCell::default(),
             gate_awaited: Cell::new(false),

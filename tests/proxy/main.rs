@@ -11,6 +11,7 @@ mod moving;
 mod pair;
 mod planned;
 mod real;
+mod refused;
 mod resp;
 mod routes;
 mod rows;

@@ -34,6 +34,8 @@ pub struct Pair {
     pub hive: Hive,
     pub master: Server,
     pub replica: Server,
+    /// A master that was demoted in a planned change refuses what waited there, as hives make it do.
+    pub refuses: bool,
     epoch: u64,
 }
 
@@ -41,7 +43,7 @@ impl Pair {
     pub fn start(binary: &Path) -> Pair {
         let (master, replica) = (Server::master(binary), Server::fenced(binary));
         replica.follow(&master);
-        let pair = Pair { hive: Hive::start(), master, replica, epoch: 1 };
+        let pair = Pair { hive: Hive::start(), master, replica, refuses: true, epoch: 1 };
         pair.hive.route(forward(1, pair.addr()));
         pair
     }
@@ -97,6 +99,12 @@ impl Pair {
         self.master.ask(&["CLIENT", "PAUSE", "2000", "WRITE"]);
         self.replica.await_copy_of(&self.master);
         self.demote();
+        if self.refuses {
+            self.replica.ask(&["CLIENT", "UNPAUSE"]);
+            self.hive.wait_for("what waits is refused", |_| {
+                self.replica.info_of("clients", "blocked_clients") == "0"
+            });
+        }
         let before = self.hive.now();
         self.hive.route_keeping(forward(self.epoch, self.addr()), Keep::Planned { before });
         self.follow();

@@ -5,6 +5,7 @@
 mod account;
 mod foreign;
 mod kept;
+mod refused;
 mod replies;
 mod requests;
 mod settings;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::resp::{Replies, Reply, Request, Requests};
 use account::Account;
+pub(super) use refused::Mark;
 use replies::Refusal;
 
 /// The first byte of TLS: the type of a handshake record.
@@ -98,19 +100,23 @@ pub(super) struct Up {
     /// Where in the input the first request with a script's text begins: [`texts`] of the bytes from
     /// there to `send`.
     pub(super) scripts: Option<usize>,
+    /// The bytes to be sent are whole requests whose replies do not matter: they can be given back
+    /// if they are refused ([`Ledger::remember`]).
+    pub(super) plain: bool,
 }
 
 /// What to do with bytes from the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Down {
     /// So many bytes of the input go to the client now. The rest is given again in front of what
-    /// comes next (at most a few dozen bytes: the beginning of an error that may be swallowed).
+    /// comes next: the beginning of what may be swallowed, which is an error, or an error for each of
+    /// the requests that were remembered.
     pub(super) send: usize,
     /// As in [`Up`].
     pub(super) body: u64,
     /// Behind the bytes to be sent the master said, in a planned change, that it did not do what was
-    /// asked: the client is not told, [`Ledger::again`] has the request. Nothing more is read from
-    /// this master.
+    /// asked: the client is not told, [`Ledger::again`] has the request, if need be after
+    /// [`Ledger::undo`]. Nothing more is read from this master.
     pub(super) undone: bool,
 }
 
@@ -169,12 +175,14 @@ impl Ledger {
         let (mut at, mut plain_until) = (0, account.plain_until());
         while account.tunnel.is_none() {
             let rest = &input[at..];
-            if held && account.may_be_undone() && self.down.between() {
-                match Refusal::of(rest) {
+            if held && self.down.between() {
+                match account.refusal(rest) {
                     Refusal::No => {}
                     Refusal::Maybe => return Down { send: at, body: 0, undone: false },
                     Refusal::Yes => {
-                        account.undo();
+                        if !account.may_be_refused() {
+                            account.undo();
+                        }
                         return Down { send: at, body: 0, undone: true };
                     }
                 }
@@ -194,6 +202,29 @@ impl Ledger {
             }
         }
         Down { send: input.len(), body: 0, undone: false }
+    }
+
+    /// Where the bytes are that [`Ledger::requests`] let go last, if they were plain.
+    #[inline]
+    pub(super) fn remember(&mut self, mark: Option<Mark>) {
+        self.account.mark = mark;
+    }
+
+    /// Where the requests are that the old master did not do, which [`Ledger::undo`] has to be given.
+    pub(super) fn refused(&self) -> Option<Mark> {
+        self.account.mark.filter(|_| self.account.may_be_refused())
+    }
+
+    /// Takes back the requests outstanding, which were the last of these bytes and were refused; `false`
+    /// if they cannot be sent again: the next call of [`Ledger::replies`] passes on what was said.
+    pub(super) fn undo(&mut self, sent: Option<&[u8]>) -> bool {
+        self.account.mark = None;
+        sent.is_some_and(|sent| self.account.undo_plain(sent))
+    }
+
+    /// Whether what is outstanding may turn out not to have been done by an old master.
+    pub(super) fn may_be_undone(&self) -> bool {
+        self.account.may_be_undone()
     }
 
     /// Bytes of a reply's body went by unseen.
@@ -272,7 +303,8 @@ impl Ledger {
 
     /// Takes whole requests, and what need not be waited for, until `ends`.
     fn pass(&mut self, input: &[u8], now: u64, ends: impl Fn(&Ledger) -> bool) -> Up {
-        let mut up = Up { send: 0, body: 0, cut: None, scripts: None };
+        let mut up = Up { send: 0, body: 0, cut: None, scripts: None, plain: false };
+        let begun = self.account.half;
         let mut seen = self.seen as usize;
         debug_assert!(seen <= input.len(), "what was not sent is given again");
         seen = seen.min(input.len());
@@ -308,6 +340,7 @@ impl Ledger {
         if self.account.tunnel.is_some() {
             (seen, up.send, up.body) = (input.len(), input.len(), 0);
         }
+        up.plain = !begun && up.cut.is_none() && self.account.is_plain();
         // Far less than this is waited for.
         self.seen = u32::try_from(seen - up.send).unwrap_or(u32::MAX);
         up
