@@ -41,6 +41,8 @@ pub(super) struct Verdict {
     pub(super) body: u64,
     /// Behind those that may be sent the direction ends.
     pub(super) stop: Option<Stop>,
+    /// Who gets them learns nothing by them that counts.
+    pub(super) lapsed: bool,
 }
 
 /// A direction ends by what was said in it.
@@ -127,12 +129,17 @@ impl Pass<'_> {
                     ledger
                         .remember(sent.and_then(|sent| self.worker.recent.borrow_mut().note(sent)));
                 }
-                Verdict { clear: up.send, body: up.body, stop: up.cut.map(Stop::Cut) }
+                Verdict {
+                    clear: up.send,
+                    body: up.body,
+                    stop: up.cut.map(Stop::Cut),
+                    lapsed: false,
+                }
             }
             Way::Replies => {
                 let down = hear(self.worker, ledger, input, permit.held);
                 let stop = down.undone.then_some(Stop::Undone);
-                Verdict { clear: down.send, body: down.body, stop }
+                Verdict { clear: down.send, body: down.body, stop, lapsed: down.lapsed }
             }
         }
     }

@@ -318,10 +318,13 @@ impl Link {
     fn outdated(&mut self) -> End {
         let owed = self.ledger.may_move(Change::Planned).err();
         if let Some(why @ (Why::Blocked | Why::Outstanding)) = owed
-            && self.ledger.may_be_undone()
+            && (why == Why::Blocked || self.ledger.may_be_undone())
             && !self.down.is_committed()
         {
             let said = self.last_words();
+            if self.ledger.lapse(&said) {
+                return self.part(Parted::Undone);
+            }
             let down = pass::hear(self.seat.worker(), &mut self.ledger, &said, true);
             if down.undone && down.send == 0 {
                 return self.part(Parted::Undone);
@@ -353,8 +356,8 @@ impl Link {
         std::mem::take(&mut self.down).into_tail()
     }
 
-    /// Tells the worker whether something is outstanding, and how much is waited with now instead of
-    /// these bytes.
+    /// Tells the worker whether something is outstanding, how much is waited with now instead of these
+    /// bytes, and which scripts are run.
     fn account(&mut self, waited: u32) {
         let busy = !self.ledger.is_settled();
         if busy != self.counted {
@@ -364,6 +367,10 @@ impl Link {
         let waiting = self.ledger.waiting();
         if waiting != waited {
             self.seat.worker().count_waiting(waited, waiting);
+        }
+        let asked = self.seat.worker().asks_for_scripts() && !self.ledger.scripts().is_empty();
+        if self.ledger.take_script_news() || asked {
+            self.seat.worker().runs_scripts(self.slot, &self.ledger);
         }
     }
 

@@ -4,6 +4,7 @@ mod hold;
 mod probe;
 mod relays;
 mod seat;
+mod supply;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -31,6 +32,7 @@ use hold::Replies;
 use probe::Probes;
 use relays::Relays;
 pub(super) use seat::{Door, Seat};
+use supply::Supply;
 
 /// Bytes moved with one receive and one send.
 const BUFFER: usize = 64 * 1024;
@@ -145,6 +147,7 @@ pub(super) struct Worker {
     sweeps: Cell<u8>,
     probes: Probes,
     replies: Replies,
+    supply: Supply,
     /// Bytes that sessions wait with.
     waiting: Cell<usize>,
     /// Sessions end at their next boundary.
@@ -176,6 +179,7 @@ impl Worker {
             sweeps: Cell::new(0),
             probes: Probes::default(),
             replies: Replies::default(),
+            supply: Supply::default(),
             waiting: Cell::new(0),
             draining: Cell::new(false),
         }
@@ -223,7 +227,7 @@ impl Worker {
         stamp.generation() == generation && !stamp.is_held() && self.shared.gate.is_open()
     }
 
-    /// The bell: a new route, a touch, the beginning of the drain, or several of them.
+    /// The bell: a new route, a touch, other successors, the beginning of the drain, or several of them.
     fn attend(&self) {
         let (count, current) = self.shared.routes.newest();
         let old = self.view.borrow().current.clone();
@@ -245,6 +249,7 @@ impl Worker {
             0 => {}
             one_in => self.relays.borrow_mut().send_home(one_in),
         }
+        self.follow_successors();
         self.unstall();
         if self.shared.draining.load(Ordering::SeqCst) && !self.draining.replace(true) {
             self.view.send_modify(|_| {});

@@ -18,6 +18,7 @@ mod rows;
 #[path = "../support/servers.rs"]
 mod servers;
 mod splice;
+mod supply;
 mod support;
 mod syscalls;
 mod tls;

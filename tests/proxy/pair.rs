@@ -93,9 +93,22 @@ impl Pair {
         self.replica.follow(&self.master);
     }
 
+    /// Clients are held for a planned change.
+    pub fn hold(&self) {
+        self.hive.route(held(self.epoch, self.addr()));
+    }
+
+    /// The rest of a planned change, in which these live on.
+    pub fn move_master(&mut self, keep: Keep) {
+        self.replica.await_copy_of(&self.master);
+        self.demote();
+        self.hive.route_keeping(forward(self.epoch, self.addr()), keep);
+        self.follow();
+    }
+
     /// As ELECTION 6 says: hold, pause, wait for the successor, demote, promote, forward.
     fn plan(&mut self) {
-        self.hive.route(held(self.epoch, self.addr()));
+        self.hold();
         self.master.ask(&["CLIENT", "PAUSE", "2000", "WRITE"]);
         self.replica.await_copy_of(&self.master);
         self.demote();

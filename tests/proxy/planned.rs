@@ -148,11 +148,41 @@ fn a_blocked_request_that_was_refused_is_not_lost_in_a_hurry() {
 
 #[test]
 fn a_blocked_request_that_was_answered_is_not_as_if_nothing_had_been() {
-    for said in ["*-1\r\n", "*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n", "*2\r\n$5\r\nqu"] {
+    for said in ["*0\r\n", "*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n", "*2\r\n$5\r\nqu", "*-1"] {
         let (hive, mut client, [_old, new]) = blocked_in_a_hurry(said);
         client.expect_cut("its reply is lost");
         assert_eq!(cut(&hive.proxy.counters(), Why::Blocked), 1);
         assert!(!new.asked().contains(&"BLPOP queue 0".to_owned()));
+    }
+}
+
+/// The old master's word comes with the change of route, or in the hold and thus later than what it
+/// stated of its copy.
+#[test]
+fn a_blocked_request_whose_time_ended_in_the_hold_is_answered() {
+    let (hive, mut client, [_old, new]) = in_a_hurry(&["BLPOP", "queue", "0"], "*-1\r\n");
+    assert_eq!(client.frame().unwrap(), "nil");
+    assert_eq!(client.call(&["GET", "key"]), "nil");
+    assert!(!new.asked().contains(&"BLPOP queue 0".to_owned()));
+    assert_eq!(hive.proxy.counters().cut_total, 0);
+    for crashes in [false, true] {
+        let blocks = |words: &[String]| (words[0] == "BLPOP").then_some(Act::Nothing);
+        let (old, new) = (Fake::with(Data::default(), blocks), Fake::start());
+        let (hive, mut client) = served(&old);
+        client.send(&["BLPOP", "queue", "0"]);
+        old.await_asked("BLPOP queue 0");
+        hive.route(held(1, old.server.addr));
+        let keep = if crashes { crash(&hive) } else { planned(&hive) };
+        old.push("*-1\r\n");
+        assert_eq!(client.frame().unwrap(), "nil");
+        hive.route_keeping(forward(2, new.server.addr), keep);
+        if crashes {
+            client.expect_cut("the next master may not know that there was nothing");
+            assert_eq!(cut(&hive.proxy.counters(), Why::Stale), 1);
+        } else {
+            assert_eq!(client.call(&["PING"]), "PONG");
+            assert_eq!(hive.proxy.counters().moved_total, 1);
+        }
     }
 }
 

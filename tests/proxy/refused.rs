@@ -5,13 +5,17 @@ use std::path::Path;
 
 use redis_hive::proxy::Why;
 
-use crate::fake::{Client, request};
+use crate::fake::{Client, planned, request};
 use crate::pair::Pair;
 use crate::rows::{SCRIPT, ping, planned_only, row};
 use crate::servers::{self, on_every_server};
 use crate::support::*;
 
-on_every_server!(refused_by_the_old_master, refused_by_the_old_master_and_not_to_be_sent_again,);
+on_every_server!(
+    refused_by_the_old_master,
+    refused_by_the_old_master_and_not_to_be_sent_again,
+    blocked_for_a_time_that_ends_in_the_hold,
+);
 
 /// The master pauses writes, which wait there when it is demoted: it says then that it did nothing.
 fn refused_by_the_old_master(binary: &Path) {
@@ -76,4 +80,21 @@ fn waits_there(pair: &Pair, session: &mut Client, requests: &[&[&str]]) {
     let bytes: Vec<u8> = requests.iter().flat_map(|words| request(words)).collect();
     session.stream.write_all(&bytes).unwrap();
     wait_until("it waits there", || pair.master.info_of("clients", "blocked_clients") == "1");
+}
+
+/// What the old master says of that is later than what it stated of its copy.
+fn blocked_for_a_time_that_ends_in_the_hold(binary: &Path) {
+    let mut pair = Pair::start(binary);
+    let mut session = pair.client();
+    for words in [&["BLPOP", "queue", "0.3"][..], &["XREAD", "BLOCK", "300", "STREAMS", "s", "0"]] {
+        session.send(words);
+        wait_until("it is blocked", || pair.master.info_of("clients", "blocked_clients") == "1");
+        pair.hold();
+        let keep = planned(&pair.hive);
+        assert_eq!(session.frame().unwrap(), "nil", "{words:?}");
+        pair.move_master(keep);
+        ping(&pair, &mut session);
+    }
+    let counters = pair.counters();
+    assert_eq!((counters.moved_total, counters.cut_total), (2, 0), "{:?}", counters.cut);
 }

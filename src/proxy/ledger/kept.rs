@@ -46,6 +46,11 @@ impl Kept {
         Kept { request, plain: count, word: 0, seconds: false, limit: 0, since: 0 }
     }
 
+    /// One whose time is over.
+    pub(super) fn over() -> Kept {
+        Kept { request: Vec::new(), plain: 0, word: 0, seconds: false, limit: 1, since: 0 }
+    }
+
     /// How many requests that do not block.
     pub(super) fn plain_count(&self) -> u64 {
         self.plain

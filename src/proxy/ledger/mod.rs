@@ -14,8 +14,9 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
+use super::commands::Setting;
 use super::resp::{Replies, Reply, Request, Requests};
-use account::Account;
+use account::{Account, Extra};
 pub(super) use refused::Mark;
 use replies::Refusal;
 
@@ -106,7 +107,7 @@ pub(super) struct Up {
 }
 
 /// What to do with bytes from the master.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Down {
     /// So many bytes of the input go to the client now. The rest is given again in front of what
     /// comes next: the beginning of what may be swallowed, which is an error, or an error for each of
@@ -118,6 +119,9 @@ pub(super) struct Down {
     /// asked: the client is not told, [`Ledger::again`] has the request, if need be after
     /// [`Ledger::undo`]. Nothing more is read from this master.
     pub(super) undone: bool,
+    /// What is sent tells the client nothing but that the time of its blocking command is over: in a
+    /// planned change that is no news to the next master.
+    pub(super) lapsed: bool,
 }
 
 /// What becomes of a request that the old master did not do.
@@ -171,6 +175,8 @@ impl Ledger {
     /// Looks at bytes from the master before they are passed on. `held`: a planned change is under
     /// way, so that what the old master refuses may be done by the new one.
     pub(super) fn replies(&mut self, input: &[u8], held: bool) -> Down {
+        let lapsed = held && self.is_lapse(input);
+        self.account.lapsed = lapsed;
         let account = &mut self.account;
         let (mut at, mut plain_until) = (0, account.plain_until());
         while account.tunnel.is_none() {
@@ -178,12 +184,12 @@ impl Ledger {
             if held && self.down.between() {
                 match account.refusal(rest) {
                     Refusal::No => {}
-                    Refusal::Maybe => return Down { send: at, body: 0, undone: false },
+                    Refusal::Maybe => return Down { send: at, ..Down::default() },
                     Refusal::Yes => {
                         if !account.may_be_refused() {
                             account.undo();
                         }
-                        return Down { send: at, body: 0, undone: true };
+                        return Down { send: at, undone: true, ..Down::default() };
                     }
                 }
             }
@@ -197,11 +203,30 @@ impl Ledger {
                         plain_until = account.plain_until();
                     }
                 }
-                Reply::Part { body } => return Down { send: input.len(), body, undone: false },
+                Reply::Part { body } => {
+                    return Down { send: input.len(), body, lapsed, ..Down::default() };
+                }
                 Reply::Lost => account.lose(Why::Tunnel),
             }
         }
-        Down { send: input.len(), body: 0, undone: false }
+        Down { send: input.len(), lapsed, ..Down::default() }
+    }
+
+    /// Whether this is all that a master says when the time of the blocking command is over.
+    fn is_lapse(&self, said: &[u8]) -> bool {
+        matches!(said, b"*-1\r\n" | b"$-1\r\n" | b"_\r\n")
+            && self.account.is_blocked()
+            && self.down.between()
+    }
+
+    /// Takes what a master said that was not passed on, if it is that the time of the blocking command
+    /// is over: [`Ledger::again`] has the reply then.
+    pub(super) fn lapse(&mut self, said: &[u8]) -> bool {
+        let lapsed = self.is_lapse(said);
+        if lapsed {
+            self.account.lapse();
+        }
+        lapsed
     }
 
     /// Where the bytes are that [`Ledger::requests`] let go last, if they were plain.
@@ -294,6 +319,18 @@ impl Ledger {
     /// get, none of which may be an error. Holds passwords.
     pub(super) fn replay(&self) -> (Zeroizing<Vec<u8>>, u32) {
         self.account.extra().map(|extra| extra.settings.requests()).unwrap_or_default()
+    }
+
+    /// The same, for what makes another connection one of the same user.
+    pub(super) fn login(&self) -> (Zeroizing<Vec<u8>>, u32) {
+        let login = |extra: &Extra| extra.settings.requests_of(&[Setting::Auth]);
+        self.account.extra().map(login).unwrap_or_default()
+    }
+
+    /// Whether there are scripts that nobody was told of, once; all of a session that has moved.
+    #[inline]
+    pub(super) fn take_script_news(&mut self) -> bool {
+        std::mem::take(&mut self.account.script_news)
     }
 
     /// The scripts this session has run or loaded by their SHA-1 (40 lower-case hex digits each).

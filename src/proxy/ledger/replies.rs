@@ -89,6 +89,12 @@ impl Account {
         self.undone = true;
     }
 
+    /// The time of the blocking request, the only one outstanding, is over.
+    pub(super) fn lapse(&mut self) {
+        self.undo();
+        self.extra_mut().kept = Some(Box::new(Kept::over()));
+    }
+
     /// The requests outstanding were not done, which were sent last of these.
     pub(super) fn undo_plain(&mut self, sent: &[u8]) -> bool {
         let count = self.sent - self.answered;
