@@ -23,7 +23,7 @@ const SHA: &str = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db";
 
 /// A server whose every script was forgotten, and that does not learn them from its master.
 fn forgets(words: &[String]) -> Option<Act> {
-    match &words[..] {
+    match words {
         [first, second, rest @ ..] if first == "SCRIPT" && second == "EXISTS" => {
             Some(Act::Say(format!("*{}\r\n{}", rest.len(), ":0\r\n".repeat(rest.len()))))
         }

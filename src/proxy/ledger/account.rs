@@ -49,13 +49,9 @@ pub(super) struct Account {
     pub(super) waited: bool,
     /// A script was used that could not be remembered.
     pub(super) script_lost: bool,
-    /// Nobody was told of the last one yet.
-    pub(super) script_news: bool,
     pub(super) moved: bool,
     /// What is kept was not done by the old master.
     pub(super) undone: bool,
-    /// The last reply said that a blocking command's time was over, while clients were held.
-    pub(super) lapsed: bool,
     /// The bytes that were let go last, if they are whole requests whose replies do not matter.
     pub(super) mark: Option<Mark>,
 }
@@ -146,10 +142,8 @@ impl Default for Account {
             bound: false,
             waited: false,
             script_lost: false,
-            script_news: false,
             moved: false,
             undone: false,
-            lapsed: false,
             mark: None,
         }
     }
@@ -287,7 +281,6 @@ impl Account {
     pub(super) fn moved(&mut self) {
         (self.moved, self.mark) = (true, None);
         if let Some(extra) = &mut self.extra {
-            self.script_news = !extra.scripts.is_empty();
             extra.cursors.forget();
         }
     }
@@ -303,7 +296,6 @@ impl Account {
         if !scripts.contains(&sha) {
             if scripts.len() < SCRIPTS_MAX {
                 scripts.push(sha);
-                self.script_news = true;
             } else {
                 self.script_lost = true;
             }
@@ -323,7 +315,6 @@ impl Account {
             (self.sent != self.answered, Why::Outstanding),
             (crash && self.undone, Why::Outstanding),
             (crash && self.waited, Why::Waited),
-            (crash && self.lapsed, Why::Stale),
             (self.script_lost, Why::Script),
         ];
         let found = self.tunnel.or_else(|| Some(reasons.iter().find(|(is, _)| *is)?.1));

@@ -143,6 +143,10 @@ pub(super) struct Ledger {
     seen: u32,
     /// Little is waited for.
     thrifty: bool,
+    /// The last reply said that a blocking command's time was over, while clients were held.
+    lapsed: bool,
+    /// So many scripts somebody was told of.
+    told: u8,
     account: Account,
 }
 
@@ -176,7 +180,7 @@ impl Ledger {
     /// way, so that what the old master refuses may be done by the new one.
     pub(super) fn replies(&mut self, input: &[u8], held: bool) -> Down {
         let lapsed = held && self.is_lapse(input);
-        self.account.lapsed = lapsed;
+        self.lapsed = lapsed;
         let account = &mut self.account;
         let (mut at, mut plain_until) = (0, account.plain_until());
         while account.tunnel.is_none() {
@@ -299,6 +303,9 @@ impl Ledger {
     /// Why not.
     pub(super) fn may_move(&self, change: Change) -> Result<(), Why> {
         self.account.may_move(change)?;
+        if self.lapsed && change == Change::Crash {
+            return Err(Why::Stale);
+        }
         // Half a push was passed on.
         if self.down.between() { Ok(()) } else { Err(Why::Outstanding) }
     }
@@ -313,6 +320,7 @@ impl Ledger {
     /// set nor the request that [`Ledger::again`] has.
     pub(super) fn moved(&mut self) {
         self.account.moved();
+        self.told = 0;
     }
 
     /// What brings a new connection to where the old one was: requests, and how many replies they
@@ -330,7 +338,9 @@ impl Ledger {
     /// Whether there are scripts that nobody was told of, once; all of a session that has moved.
     #[inline]
     pub(super) fn take_script_news(&mut self) -> bool {
-        std::mem::take(&mut self.account.script_news)
+        // There are far fewer than that.
+        let scripts = self.scripts().len() as u8;
+        std::mem::replace(&mut self.told, scripts) != scripts
     }
 
     /// The scripts this session has run or loaded by their SHA-1 (40 lower-case hex digits each).
