@@ -15,6 +15,7 @@ mod room;
 mod settings;
 mod show;
 mod stopping;
+mod successors;
 mod troubles;
 
 use std::sync::Arc;
@@ -101,6 +102,8 @@ struct Node {
     /// How long the data plane may go on without a sign of life of this loop.
     fresh_for: Duration,
     stopping: Stopping,
+    /// The local Redis as the hive's routes name it.
+    local: RedisAddr,
     /// The run whose copy was current once.
     current_run: Option<RunId>,
     out: Vec<Action>,
@@ -178,6 +181,7 @@ impl Node {
             origin,
             fresh_for: config.timing.peer_timeout - config.timing.heartbeat,
             stopping: Stopping::new(config.timing.drain_timeout),
+            local,
             current_run: None,
             out: Vec::new(),
         })
@@ -368,6 +372,7 @@ impl Node {
         }
         let facts = self.redis.facts().borrow().clone();
         self.make_room(&view, &facts);
+        self.proxy.successors(successors::of(&view, self.local));
         let sources = show::Sources {
             view,
             facts: &facts,

@@ -1,7 +1,7 @@
 //! What the threads share, and where they reach each other.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,10 @@ use super::ledger::Why;
 use super::route::Routes;
 use super::scripts::Scripts;
 use super::visit::Entrance;
+use crate::election::{RedisAddr, RunId};
+
+/// Who may be the next master: a run of a Redis, and where it is.
+pub(super) type Successor = (RedisAddr, RunId);
 
 /// What all threads share.
 pub(super) struct Shared {
@@ -25,6 +29,7 @@ pub(super) struct Shared {
     pub(super) desks: Vec<Desk>,
     pub(super) tally: CommonTally,
     pub(super) scripts: Scripts,
+    pub(super) successors: Mutex<Arc<Vec<Successor>>>,
     /// This hive stops: sessions end at their next boundary.
     pub(super) draining: AtomicBool,
     pub(super) stop: CancellationToken,
@@ -34,6 +39,21 @@ impl Shared {
     /// Tells all workers to look at the newest route.
     pub(super) fn ring(&self) {
         self.desks.iter().for_each(|desk| desk.bell.notify_one());
+    }
+
+    /// Who may be the next master; another one only where that has changed.
+    pub(super) fn successors(&self) -> Arc<Vec<Successor>> {
+        self.successors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// These may be the next master; tells all workers if they are others than before.
+    pub(super) fn set_successors(&self, successors: Vec<Successor>) {
+        let mut old = self.successors.lock().unwrap_or_else(PoisonError::into_inner);
+        if **old != successors {
+            *old = Arc::new(successors);
+            drop(old);
+            self.ring();
+        }
     }
 }
 

@@ -131,7 +131,7 @@ impl Flow {
             self.tidy();
             return Poll::Ready(Ok(0));
         }
-        if kept.unseen {
+        if kept.unseen || road.pass.is_released() {
             let bytes = self.take_kept();
             return self.pass_on(Cow::Owned(bytes), road);
         }
@@ -189,11 +189,15 @@ impl Flow {
                 return other.map_ok(|_| 0);
             }
         };
-        let Verdict { clear, body, stop } = road.pass.judge(road.ledger, &input, &permit);
+        let Verdict { clear, body, stop, lapsed } = road.pass.judge(road.ledger, &input, &permit);
         self.body = body;
         let sent = if clear == 0 { Ok(0) } else { socket::send(road.to, &input[..clear]) };
         let sent = sent.map_err(|_| Fault::Sink)?;
+        let last = *road.last;
         self.count(sent, road, &permit);
+        if lapsed {
+            *road.last = last;
+        }
         if sent == input.len() && stop.is_none() {
             self.kept = None;
             return Poll::Ready(Ok(sent));

@@ -23,6 +23,7 @@ mod gate;
 mod ledger;
 mod moving;
 mod pass;
+mod recent;
 mod relay;
 mod replay;
 mod resp;
@@ -169,6 +170,7 @@ fn start_with(
         desks,
         tally: Default::default(),
         scripts: Default::default(),
+        successors: Default::default(),
         draining: AtomicBool::new(false),
         stop: CancellationToken::new(),
     });
@@ -239,6 +241,12 @@ impl Proxy {
         if !self.shared.draining.swap(true, Ordering::SeqCst) {
             self.shared.ring();
         }
+    }
+
+    /// These Redis servers, each with its run, may be the next master: they are brought the scripts that
+    /// sessions run by their SHA-1, as soon as one does and as the user of that session.
+    pub fn successors(&self, successors: Vec<(election::RedisAddr, election::RunId)>) {
+        self.shared.set_successors(successors);
     }
 
     /// At most so many clients at one time, beside [`ProxySettings::max_clients`]; `None`: no such

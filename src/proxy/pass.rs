@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use super::ledger::{self, Ledger, Why};
+use super::ledger::{self, Down, Ledger, Why};
 use super::worker::Worker;
 use crate::election::Time;
 
@@ -41,6 +41,8 @@ pub(super) struct Verdict {
     pub(super) body: u64,
     /// Behind those that may be sent the direction ends.
     pub(super) stop: Option<Stop>,
+    /// Who gets them learns nothing by them that counts.
+    pub(super) lapsed: bool,
 }
 
 /// A direction ends by what was said in it.
@@ -122,14 +124,37 @@ impl Pass<'_> {
                     let sent = input.get(from..up.send).unwrap_or_default();
                     ledger::texts(sent).for_each(|text| self.worker.learn(&text));
                 }
-                Verdict { clear: up.send, body: up.body, stop: up.cut.map(Stop::Cut) }
+                if up.send > 0 {
+                    let sent = input.get(..up.send).filter(|_| up.plain);
+                    ledger
+                        .remember(sent.and_then(|sent| self.worker.recent.borrow_mut().note(sent)));
+                }
+                Verdict {
+                    clear: up.send,
+                    body: up.body,
+                    stop: up.cut.map(Stop::Cut),
+                    lapsed: false,
+                }
             }
             Way::Replies => {
-                let down = ledger.replies(input, permit.held);
+                let down = hear(self.worker, ledger, input, permit.held);
                 let stop = down.undone.then_some(Stop::Undone);
-                Verdict { clear: down.send, body: down.body, stop }
+                Verdict { clear: down.send, body: down.body, stop, lapsed: down.lapsed }
             }
         }
+    }
+
+    /// Whether replies are held back that need not be any more: the hold is over. Else this is woken
+    /// when it is.
+    pub(super) fn is_released(&self) -> bool {
+        if self.way == Way::Requests {
+            return false;
+        }
+        let held = self.worker.shared().routes.stamp().is_held();
+        if held {
+            self.worker.keep(self.slot);
+        }
+        !held
     }
 
     /// Tells the ledger of bytes of a body that nobody looked at.
@@ -149,4 +174,15 @@ impl Pass<'_> {
         };
         count.add(bytes as u64);
     }
+}
+
+/// Shows the ledger what a master said, and gives it back the requests that were not done.
+pub(super) fn hear(worker: &Worker, ledger: &mut Ledger, said: &[u8], held: bool) -> Down {
+    let down = ledger.replies(said, held);
+    let Some(mark) = ledger.refused().filter(|_| down.undone) else { return down };
+    if ledger.undo(worker.recent.borrow().get(mark)) {
+        return down;
+    }
+    let rest = ledger.replies(said.get(down.send..).unwrap_or_default(), held);
+    Down { send: down.send + rest.send, ..rest }
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::flow::{Flow, Road};
 use super::ledger::{Change, Ledger, Why};
-use super::pass::{Fault, Pass, Stop, Way};
+use super::pass::{self, Fault, Pass, Stop, Way};
 use super::worker::Seat;
 use super::{session, socket};
 use crate::election::Time;
@@ -312,19 +312,25 @@ impl Link {
         self.stuck().map_or(End::Part(parted), End::Cut)
     }
 
-    /// The route leads elsewhere. What the old master said to a blocked client may be here without
-    /// having been looked at: in a planned change, that it has done nothing. Anything else is a
-    /// reply that the client will not get.
+    /// The route leads elsewhere. What the old master said may be here without having been looked
+    /// at: in a planned change, that it has done nothing. Anything else is a reply that the client
+    /// will not get.
     fn outdated(&mut self) -> End {
-        let blocked = self.ledger.may_move(Change::Planned) == Err(Why::Blocked);
-        if blocked && !self.down.is_committed() {
+        let owed = self.ledger.may_move(Change::Planned).err();
+        if let Some(why @ (Why::Blocked | Why::Outstanding)) = owed
+            && (why == Why::Blocked || self.ledger.may_be_undone())
+            && !self.down.is_committed()
+        {
             let said = self.last_words();
-            let down = self.ledger.replies(&said, true);
+            if self.ledger.lapse(&said) {
+                return self.part(Parted::Undone);
+            }
+            let down = pass::hear(self.seat.worker(), &mut self.ledger, &said, true);
             if down.undone && down.send == 0 {
                 return self.part(Parted::Undone);
             }
             if !said.is_empty() {
-                return End::Cut(Why::Blocked);
+                return End::Cut(why);
             }
         }
         self.part(Parted::Outdated)
@@ -350,8 +356,8 @@ impl Link {
         std::mem::take(&mut self.down).into_tail()
     }
 
-    /// Tells the worker whether something is outstanding, and how much is waited with now instead of
-    /// these bytes.
+    /// Tells the worker whether something is outstanding, how much is waited with now instead of these
+    /// bytes, and which scripts are run.
     fn account(&mut self, waited: u32) {
         let busy = !self.ledger.is_settled();
         if busy != self.counted {
@@ -361,6 +367,10 @@ impl Link {
         let waiting = self.ledger.waiting();
         if waiting != waited {
             self.seat.worker().count_waiting(waited, waiting);
+        }
+        let asked = self.seat.worker().asks_for_scripts() && !self.ledger.scripts().is_empty();
+        if self.ledger.take_script_news() || asked {
+            self.seat.worker().runs_scripts(self.slot, &self.ledger);
         }
     }
 
@@ -418,6 +428,6 @@ mod tests {
     /// A worker keeps one of these for every client: growth is paid ten thousand times.
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Relay>() <= 280, "{} bytes", size_of::<Relay>());
+        assert!(size_of::<Relay>() <= 288, "{} bytes", size_of::<Relay>());
     }
 }

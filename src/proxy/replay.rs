@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use zeroize::Zeroizing;
 
 use super::ledger::{Ledger, Why};
 use super::resp::{Replies, Reply};
+use super::scripts::Sha;
 use super::socket;
 use super::worker::Worker;
+use crate::election::RedisAddr;
 
 /// Longest time the new master may take for all of it.
 const LONGEST: Duration = Duration::from_millis(100);
@@ -35,7 +38,7 @@ pub(super) async fn replay(
     generation: u64,
     ledger: &Ledger,
 ) -> Result<(), Failed> {
-    let talk = Talk { master, worker, generation };
+    let talk = Talk { master, worker, generation: Some(generation) };
     let all = async {
         let (requests, replies) = ledger.replay();
         talk.ask(&requests, replies).await?;
@@ -44,15 +47,34 @@ pub(super) async fn replay(
     tokio::time::timeout(LONGEST, all).await.unwrap_or(Err(Failed::Cut(Why::Refused)))
 }
 
+/// Loads those of these scripts that a Redis lacks which is no master yet. `login`: requests, and how
+/// many replies they get.
+///
+/// # Errors
+///
+/// [`Failed`]; some may have been loaded.
+pub(super) async fn supply(
+    to: RedisAddr,
+    worker: &Worker,
+    (login, replies): &(Zeroizing<Vec<u8>>, u32),
+    shas: &[Sha],
+) -> Result<(), Failed> {
+    let stream = socket::connect(to).await.map_err(|_| Failed::Closed)?;
+    let talk = Talk { master: &stream, worker, generation: None };
+    talk.ask(login, *replies).await?;
+    talk.bring_scripts(shas).await
+}
+
 struct Talk<'a> {
     master: &'a TcpStream,
     worker: &'a Worker,
-    generation: u64,
+    /// Whose master it is, as long as it may be asked as such.
+    generation: Option<u64>,
 }
 
 impl Talk<'_> {
     /// Loads those of these scripts that the master lacks.
-    async fn bring_scripts(&self, shas: &[[u8; 40]]) -> Result<(), Failed> {
+    async fn bring_scripts(&self, shas: &[Sha]) -> Result<(), Failed> {
         if shas.is_empty() {
             return Ok(());
         }
@@ -81,7 +103,7 @@ impl Talk<'_> {
         }
         let mut rest = requests;
         while !rest.is_empty() {
-            if !self.worker.may_ask(self.generation) {
+            if self.generation.is_some_and(|generation| !self.worker.may_ask(generation)) {
                 return Err(Failed::Outdated);
             }
             match socket::send(self.master, rest) {

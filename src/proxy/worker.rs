@@ -4,6 +4,7 @@ mod hold;
 mod probe;
 mod relays;
 mod seat;
+mod supply;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -22,6 +23,7 @@ use tokio::time::MissedTickBehavior;
 use super::accept::{Entry, Hall};
 use super::desk::{Desk, Job, Shared, Tally};
 use super::ledger::Why;
+use super::recent::Recent;
 use super::route::Current;
 use super::session;
 use super::splice::Pipes;
@@ -30,6 +32,7 @@ use hold::Replies;
 use probe::Probes;
 use relays::Relays;
 pub(super) use seat::{Door, Seat};
+use supply::Supply;
 
 /// Bytes moved with one receive and one send.
 const BUFFER: usize = 64 * 1024;
@@ -135,6 +138,8 @@ pub(super) struct Worker {
     pub(super) buffer: RefCell<Box<[u8]>>,
     /// Through which bulk goes.
     pub(super) pipes: RefCell<Pipes>,
+    /// What can be sent again.
+    pub(super) recent: RefCell<Recent>,
     pub(super) connecting: Semaphore,
     relays: RefCell<Relays>,
     /// A client without a master waits for the gate.
@@ -142,6 +147,7 @@ pub(super) struct Worker {
     sweeps: Cell<u8>,
     probes: Probes,
     replies: Replies,
+    supply: Supply,
     /// Bytes that sessions wait with.
     waiting: Cell<usize>,
     /// Sessions end at their next boundary.
@@ -166,12 +172,14 @@ impl Worker {
             view: watch::Sender::new(View { current, probe: 0 }),
             buffer: RefCell::new(vec![0; BUFFER].into_boxed_slice()),
             pipes: RefCell::new(Pipes::new()),
+            recent: RefCell::new(Recent::new()),
             connecting: Semaphore::new(CONNECTING),
             relays: RefCell::default(),
             gate_awaited: Cell::new(false),
             sweeps: Cell::new(0),
             probes: Probes::default(),
             replies: Replies::default(),
+            supply: Supply::default(),
             waiting: Cell::new(0),
             draining: Cell::new(false),
         }
@@ -219,7 +227,7 @@ impl Worker {
         stamp.generation() == generation && !stamp.is_held() && self.shared.gate.is_open()
     }
 
-    /// The bell: a new route, a touch, the beginning of the drain, or several of them.
+    /// The bell: a new route, a touch, other successors, the beginning of the drain, or several of them.
     fn attend(&self) {
         let (count, current) = self.shared.routes.newest();
         let old = self.view.borrow().current.clone();
@@ -241,6 +249,7 @@ impl Worker {
             0 => {}
             one_in => self.relays.borrow_mut().send_home(one_in),
         }
+        self.follow_successors();
         self.unstall();
         if self.shared.draining.load(Ordering::SeqCst) && !self.draining.replace(true) {
             self.view.send_modify(|_| {});

@@ -120,7 +120,8 @@ impl Keeper {
         {
             return step;
         }
-        // Its writers learn what it is now, and a new master's stream does not wait for the pause.
+        // Its writers learn what it is now, which their proxies wait for, and a new master's stream
+        // does not wait for the pause.
         match job.order {
             RedisOrder::PauseWrites { .. } => self.pause_ordered = true,
             RedisOrder::ResumeWrites => self.pause_ordered = false,
@@ -128,8 +129,7 @@ impl Keeper {
         }
         let resume = match job.order {
             RedisOrder::PauseWrites { .. } => false,
-            RedisOrder::Promote { .. } => self.paused_here || self.pause_ordered,
-            _ => self.paused_here,
+            _ => self.paused_here || self.pause_ordered,
         };
         let asked = link.clone();
         let asked = async move {

@@ -141,6 +141,43 @@ fn no_reader_is_cut_for_a_change_of_master() {
     a_master_dies(&mut hive);
 }
 
+/// A Redis that becomes a replica keeps its connections with all that they have set; so does the read
+/// endpoint.
+#[test]
+fn sessions_at_a_local_master_stay_there_when_it_becomes_a_replica() {
+    let Some(mut hive) = Hive::of(3) else { return };
+    let before = hive.settle();
+    let host = before.master;
+    let mut session = connect(&hive, hive.reads(host)).expect("connect");
+    let id = |session: &mut Connection| redis::cmd("CLIENT").arg("ID").query::<u64>(session);
+    let get = |session: &mut Connection| redis::cmd("GET").arg("mine").query::<String>(session);
+    let set = |session: &mut Connection| {
+        redis::cmd("SET").arg(&["mine", "written"]).query::<String>(session)
+    };
+    redis::cmd("SELECT").arg(3).exec(&mut session).expect("SELECT");
+    set(&mut session).expect("its Redis is the master");
+    let was = id(&mut session).expect("CLIENT ID");
+    let mut watcher = connect(&hive, hive.reads(host)).expect("connect");
+    redis::cmd("WATCH").arg("other").exec(&mut watcher).expect("WATCH");
+    let mut listener = connect(&hive, hive.reads(host)).expect("connect");
+    let mut listener = listener.as_pubsub();
+    listener.subscribe("channel").expect("SUBSCRIBE");
+
+    let (code, _, text) = post(&hive, before.leader, "/switchover");
+    assert_eq!(code, 200, "{text}");
+    let after = hive.settle();
+    assert_ne!(after.master, host);
+    wait_until("the old master serves reads", SOON, || serves(&hive, host, host).then_some(()));
+    assert_eq!(id(&mut session).expect("the same connection"), was);
+    assert_eq!(get(&mut session).expect("in the same database"), "written");
+    assert_eq!(set(&mut session).expect_err("a replica").code(), Some("READONLY"));
+    redis::cmd("MULTI").exec(&mut watcher).expect("the same connection");
+    let mut publisher = connect(&hive, hive.proxy(host)).expect("connect");
+    redis::cmd("PUBLISH").arg(&["channel", "message"]).exec(&mut publisher).expect("PUBLISH");
+    let heard: String = listener.get_message().and_then(|m| m.get_payload()).expect("a message");
+    assert_eq!(heard, "message");
+}
+
 /// The same when it takes a second to find the next master.
 #[test]
 fn no_reader_of_a_copy_is_cut_for_a_failover_with_a_quorum() {

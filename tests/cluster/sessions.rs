@@ -168,3 +168,32 @@ fn idle_sessions_outlive_the_death_of_the_master() {
         }
     }
 }
+
+/// Every Redis has the scripts that are run before it can be the master; so a session whose hive has
+/// never seen the text goes on, too.
+#[test]
+fn scripts_are_everywhere_before_the_master_changes() {
+    let Some(mut hive) = debugging() else { return };
+    let before = hive.settle();
+    let [first, second] = [hive.follower(before), before.leader];
+    let mut loads = open(hive.proxy(first));
+    let text = "return redis.call('INCR', KEYS[1])";
+    let sha: String = run(&mut loads, &["SCRIPT", "LOAD", text]).expect("SCRIPT LOAD");
+    let count = |client: &mut Connection| run::<u64>(client, &["EVALSHA", &sha, "1", "scripted"]);
+    assert_eq!(count(&mut loads).expect("EVALSHA"), 1);
+    let mut runs = open(hive.proxy(second));
+    assert_eq!(count(&mut runs).expect("EVALSHA"), 2);
+    for host in HOSTS {
+        let mut direct = open(hive.redis(host));
+        wait_until("it is there", SOON, || {
+            let known: Vec<bool> = run(&mut direct, &["SCRIPT", "EXISTS", &sha]).ok()?;
+            (known == [true]).then_some(())
+        });
+    }
+    let said = cli(&hive, before.leader, &["switchover"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let after = hive.settle();
+    assert_ne!(after.master, before.master);
+    assert_eq!(count(&mut loads).expect("it was moved"), 3);
+    assert_eq!(count(&mut runs).expect("it was moved"), 4);
+}

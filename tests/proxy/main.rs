@@ -11,12 +11,14 @@ mod moving;
 mod pair;
 mod planned;
 mod real;
+mod refused;
 mod resp;
 mod routes;
 mod rows;
 #[path = "../support/servers.rs"]
 mod servers;
 mod splice;
+mod supply;
 mod support;
 mod syscalls;
 mod tls;

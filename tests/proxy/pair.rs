@@ -34,6 +34,8 @@ pub struct Pair {
     pub hive: Hive,
     pub master: Server,
     pub replica: Server,
+    /// A master that was demoted in a planned change refuses what waited there, as hives make it do.
+    pub refuses: bool,
     epoch: u64,
 }
 
@@ -41,7 +43,7 @@ impl Pair {
     pub fn start(binary: &Path) -> Pair {
         let (master, replica) = (Server::master(binary), Server::fenced(binary));
         replica.follow(&master);
-        let pair = Pair { hive: Hive::start(), master, replica, epoch: 1 };
+        let pair = Pair { hive: Hive::start(), master, replica, refuses: true, epoch: 1 };
         pair.hive.route(forward(1, pair.addr()));
         pair
     }
@@ -91,12 +93,31 @@ impl Pair {
         self.replica.follow(&self.master);
     }
 
+    /// Clients are held for a planned change.
+    pub fn hold(&self) {
+        self.hive.route(held(self.epoch, self.addr()));
+    }
+
+    /// The rest of a planned change, in which these live on.
+    pub fn move_master(&mut self, keep: Keep) {
+        self.replica.await_copy_of(&self.master);
+        self.demote();
+        self.hive.route_keeping(forward(self.epoch, self.addr()), keep);
+        self.follow();
+    }
+
     /// As ELECTION 6 says: hold, pause, wait for the successor, demote, promote, forward.
     fn plan(&mut self) {
-        self.hive.route(held(self.epoch, self.addr()));
+        self.hold();
         self.master.ask(&["CLIENT", "PAUSE", "2000", "WRITE"]);
         self.replica.await_copy_of(&self.master);
         self.demote();
+        if self.refuses {
+            self.replica.ask(&["CLIENT", "UNPAUSE"]);
+            self.hive.wait_for("what waits is refused", |_| {
+                self.replica.info_of("clients", "blocked_clients") == "0"
+            });
+        }
         let before = self.hive.now();
         self.hive.route_keeping(forward(self.epoch, self.addr()), Keep::Planned { before });
         self.follow();

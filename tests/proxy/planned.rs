@@ -113,14 +113,20 @@ fn a_blocked_request_is_sent_again_with_what_is_left_of_its_time() {
 /// A client is blocked in a pop; what the old master says to it and the change of route are seen at
 /// the same time.
 fn blocked_in_a_hurry(said: &str) -> (Hive, Client, [Fake; 2]) {
+    in_a_hurry(&["BLPOP", "queue", "0"], said)
+}
+
+/// The same with any request that the old master does not answer.
+fn in_a_hurry(request: &[&str], said: &str) -> (Hive, Client, [Fake; 2]) {
+    let waits = |words: &[String]| ["BLPOP", "SET"].contains(&&*words[0]).then_some(Act::Nothing);
     let blocks = |words: &[String]| (words[0] == "BLPOP").then_some(Act::Nothing);
-    let (old, new) = (Fake::with(Data::default(), blocks), Fake::with(Data::default(), blocks));
+    let (old, new) = (Fake::with(Data::default(), waits), Fake::with(Data::default(), blocks));
     let (hive, mut client) = served_with(&old, |settings| {
         settings.threads = 1;
         settings.freshness = true;
     });
-    client.send(&["BLPOP", "queue", "0"]);
-    old.await_asked("BLPOP queue 0");
+    client.send(request);
+    old.await_asked(&request.join(" "));
     hive.route(held(1, old.server.addr));
     // Nothing is read while the gate is closed and somebody waits for it.
     hive.proxy.touch(Instant::now());
@@ -142,11 +148,129 @@ fn a_blocked_request_that_was_refused_is_not_lost_in_a_hurry() {
 
 #[test]
 fn a_blocked_request_that_was_answered_is_not_as_if_nothing_had_been() {
-    for said in ["*-1\r\n", "*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n", "*2\r\n$5\r\nqu"] {
+    for said in ["*0\r\n", "*2\r\n$5\r\nqueue\r\n$3\r\njob\r\n", "*2\r\n$5\r\nqu", "*-1"] {
         let (hive, mut client, [_old, new]) = blocked_in_a_hurry(said);
         client.expect_cut("its reply is lost");
         assert_eq!(cut(&hive.proxy.counters(), Why::Blocked), 1);
         assert!(!new.asked().contains(&"BLPOP queue 0".to_owned()));
+    }
+}
+
+/// The old master's word comes with the change of route, or in the hold and thus later than what it
+/// stated of its copy.
+#[test]
+fn a_blocked_request_whose_time_ended_in_the_hold_is_answered() {
+    let (hive, mut client, [_old, new]) = in_a_hurry(&["BLPOP", "queue", "0"], "*-1\r\n");
+    assert_eq!(client.frame().unwrap(), "nil");
+    assert_eq!(client.call(&["GET", "key"]), "nil");
+    assert!(!new.asked().contains(&"BLPOP queue 0".to_owned()));
+    assert_eq!(hive.proxy.counters().cut_total, 0);
+    for crashes in [false, true] {
+        let blocks = |words: &[String]| (words[0] == "BLPOP").then_some(Act::Nothing);
+        let (old, new) = (Fake::with(Data::default(), blocks), Fake::start());
+        let (hive, mut client) = served(&old);
+        client.send(&["BLPOP", "queue", "0"]);
+        old.await_asked("BLPOP queue 0");
+        hive.route(held(1, old.server.addr));
+        let keep = if crashes { crash(&hive) } else { planned(&hive) };
+        old.push("*-1\r\n");
+        assert_eq!(client.frame().unwrap(), "nil");
+        hive.route_keeping(forward(2, new.server.addr), keep);
+        if crashes {
+            client.expect_cut("the next master may not know that there was nothing");
+            assert_eq!(cut(&hive.proxy.counters(), Why::Stale), 1);
+        } else {
+            assert_eq!(client.call(&["PING"]), "PONG");
+            assert_eq!(hive.proxy.counters().moved_total, 1);
+        }
+    }
+}
+
+const READONLY: &str = "-READONLY You can't write against a read only replica.\r\n";
+
+/// A master that answers no SET, a client that has sent these requests to it, and a hold.
+fn unanswered(requests: &[&[&str]]) -> (Hive, Client, Fake) {
+    let old = Fake::with(Data::default(), |words| (words[0] == "SET").then_some(Act::Nothing));
+    let (hive, mut client) = served(&old);
+    let bytes: Vec<u8> = requests.iter().flat_map(|words| request(words)).collect();
+    std::io::Write::write_all(&mut client.stream, &bytes).unwrap();
+    old.await_asked(&requests[requests.len() - 1].join(" "));
+    hive.route(held(1, old.server.addr));
+    (hive, client, old)
+}
+
+#[test]
+fn a_request_that_was_refused_is_sent_to_the_next_master_once() {
+    let new = Fake::start();
+    let (hive, mut client, old) = unanswered(&[&["SET", "a", "1"], &["SET", "b", "2"]]);
+    client.send(&["GET", "a"]);
+    old.push(READONLY);
+    client.expect_silence("nobody knows of the second one yet");
+    old.push(READONLY);
+    hive.wait_for("it waits", |c| c.held == 1);
+    hive.route_keeping(forward(2, new.server.addr), planned(&hive));
+    assert_eq!([(); 3].map(|()| client.frame().unwrap()), ["OK", "OK", "1"]);
+    assert_eq!(new.asked(), ["SET a 1", "SET b 2", "GET a"]);
+    assert_eq!(old.asked(), ["PING", "SET a 1", "SET b 2"]);
+    let counters = hive.proxy.counters();
+    assert_eq!((counters.moved_total, counters.cut_total), (1, 0));
+}
+
+/// What is held back goes to the client when the planned change is given up; what is undone goes back.
+#[test]
+fn refusals_without_a_change_of_master() {
+    let (hive, mut client, old) = unanswered(&[&["SET", "a", "1"], &["SET", "b", "2"]]);
+    old.push(READONLY);
+    client.expect_silence("nobody knows of the second one yet");
+    hive.route(forward(1, old.server.addr));
+    assert!(client.frame().unwrap().starts_with("-READONLY"));
+    old.push("+OK\r\n");
+    assert_eq!(client.frame().unwrap(), "OK");
+    assert_eq!(client.call(&["PING"]), "PONG");
+
+    let (hive, mut client, old) = unanswered(&[&["SET", "a", "1"]]);
+    old.push(READONLY);
+    hive.wait_for("it waits", |c| c.held == 1);
+    hive.route(forward(1, old.server.addr));
+    wait_until("it is sent again", || old.asked().len() == 3);
+    old.push("+OK\r\n");
+    assert_eq!(client.frame().unwrap(), "OK");
+    assert_eq!(hive.proxy.counters().cut_total, 0);
+}
+
+/// Too long to be remembered, or pushed out by what others sent since.
+#[test]
+fn a_refused_request_that_nobody_knows_any_more_is_the_clients() {
+    let long = "x".repeat(5_000);
+    let (_hive, mut client, old) = unanswered(&[&["SET", "a", &long]]);
+    old.push(READONLY);
+    assert!(client.frame().unwrap().starts_with("-READONLY"));
+
+    let old = Fake::with(Data::default(), |words| (words[0] == "SET").then_some(Act::Nothing));
+    let (hive, mut client) = served_with(&old, |settings| settings.threads = 1);
+    client.send(&["SET", "a", "1"]);
+    old.await_asked("SET a 1");
+    let mut other = answered(&hive);
+    let key = "x".repeat(4_000);
+    (0..70).for_each(|_| assert_eq!(other.call(&["GET", &key]), "nil"));
+    hive.route(held(1, old.server.addr));
+    old.push(READONLY);
+    assert!(client.frame().unwrap().starts_with("-READONLY"));
+}
+
+/// The refusal and the change of route are seen at the same time.
+#[test]
+fn a_request_that_was_refused_is_not_lost_in_a_hurry() {
+    for (said, undone) in [(READONLY, true), ("+OK\r\n", false), ("", false)] {
+        let (hive, mut client, [_old, new]) = in_a_hurry(&["SET", "key", "value"], said);
+        if undone {
+            assert_eq!(client.frame().unwrap(), "OK");
+        } else {
+            client.expect_cut("nobody knows what was done, or the reply is lost");
+            assert_eq!(cut(&hive.proxy.counters(), Why::Outstanding), 1);
+        }
+        let sent = new.asked().contains(&"SET key value".to_owned());
+        assert_eq!(sent, undone, "{said:?}");
     }
 }
 

@@ -108,6 +108,27 @@ async fn writes_are_paused_and_go_on() {
     }
 }
 
+/// What waits at a master that is parked hears at once that it is none: the next one may be asked.
+#[tokio::test]
+async fn writes_that_wait_are_refused_by_what_is_parked() {
+    for name in ["redis-6.2", "redis-system", "redis-8.2", "valkey-9.1"] {
+        let Some(binary) = servers::binary(name) else { continue };
+        let server = Server::master(&binary);
+        let mut room = Room::at(server.addr);
+        let run_id = room.up("the master", |_| true).await.run_id;
+        room.redis.order(1, Target::Own, run_id, RedisOrder::PauseWrites { ms: 60_000 });
+        room.done(1).await.expect("it pauses");
+        let mut client = server.client();
+        let waiting = std::thread::spawn(move || send(&mut client, &["SET", "held", "value"]));
+        soon("it waits", || (server.info_of("clients", "blocked_clients") == "1").then_some(()))
+            .await;
+        room.redis.order(2, Target::Own, run_id, RedisOrder::Park);
+        assert!(room.done(2).await.expect("it is parked").parked());
+        let refused = waiting.join().expect("the writer").expect_err("it is no master");
+        assert_eq!(refused.code(), Some("READONLY"), "{name}: {refused}");
+    }
+}
+
 #[tokio::test]
 async fn a_sync_that_moves_is_seen_to_move() {
     let Some(binary) = system() else { return };

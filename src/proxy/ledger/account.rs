@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::super::commands::Channels;
 use super::foreign::Cursors;
 use super::kept::Kept;
+use super::refused::Mark;
 use super::settings::{self, Values};
 use super::{Again, Change, Why};
 
@@ -49,8 +50,10 @@ pub(super) struct Account {
     /// A script was used that could not be remembered.
     pub(super) script_lost: bool,
     pub(super) moved: bool,
-    /// The blocking command that is kept was not done by the old master.
+    /// What is kept was not done by the old master.
     pub(super) undone: bool,
+    /// The bytes that were let go last, if they are whole requests whose replies do not matter.
+    pub(super) mark: Option<Mark>,
 }
 
 /// A transaction that has begun and not ended.
@@ -141,6 +144,7 @@ impl Default for Account {
             script_lost: false,
             moved: false,
             undone: false,
+            mark: None,
         }
     }
 }
@@ -232,9 +236,25 @@ impl Account {
         self.extra().is_some_and(|extra| extra.kept.is_some())
     }
 
-    /// The reply to come may be swallowed.
+    /// The replies to come may be swallowed.
     pub(super) fn may_be_undone(&self) -> bool {
-        self.is_kept() && self.is_blocked()
+        self.may_be_refused() || (self.is_kept() && self.is_blocked())
+    }
+
+    /// The same, of requests that do not block.
+    pub(super) fn may_be_refused(&self) -> bool {
+        self.mark.is_some() && self.sent != self.answered
+    }
+
+    /// Every request gets one reply, which does not matter.
+    pub(super) fn is_plain(&self) -> bool {
+        self.due == NEVER
+            && !self.half
+            && self.mute == Mute::No
+            && !self.muted
+            && !self.begun.is_any()
+            && !self.open.is_any()
+            && self.tunnel.is_none()
     }
 
     /// As [`super::Ledger::again`].
@@ -248,14 +268,18 @@ impl Account {
             return Some(Again::Reply(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" }));
         }
         let request = kept.request().to_vec();
-        self.push(What::Block);
-        self.extra_mut().kept = Some(kept);
+        if kept.plain_count() == 0 {
+            self.push(What::Block);
+            self.extra_mut().kept = Some(kept);
+        } else {
+            self.sent += kept.plain_count();
+        }
         Some(Again::Request(request))
     }
 
     /// As [`super::Ledger::moved`].
     pub(super) fn moved(&mut self) {
-        self.moved = true;
+        (self.moved, self.mark) = (true, None);
         if let Some(extra) = &mut self.extra {
             extra.cursors.forget();
         }

@@ -1,4 +1,5 @@
-//! A blocking command that waits: kept, so that another master can be asked the same.
+//! A blocking command that waits, or requests that were refused: kept, so that another master can be
+//! asked the same.
 
 use std::borrow::Cow;
 
@@ -9,10 +10,12 @@ use super::settings::put_request;
 /// The longest request that is kept.
 const BYTES_MAX: usize = 64 * 1024;
 
-/// A blocking command that can be sent again.
+/// A blocking command that can be sent again, or others.
 #[derive(Debug)]
 pub(super) struct Kept {
     request: Vec<u8>,
+    /// So many requests, none of which blocks; 0: the one that does.
+    plain: u64,
     /// Which of its words is its timeout.
     word: usize,
     seconds: bool,
@@ -34,7 +37,23 @@ impl Kept {
         let seconds = timeout != Timeout::Block;
         let text = std::str::from_utf8(words.get(word)?).ok()?;
         let limit = if seconds { milliseconds(text)? } else { text.parse().ok()? };
-        Some(Kept { request: request.to_vec(), word, seconds, limit, since: now })
+        Some(Kept { request: request.to_vec(), plain: 0, word, seconds, limit, since: now })
+    }
+
+    /// So many requests that do not block.
+    pub(super) fn plain(requests: &[u8], count: u64) -> Kept {
+        let request = requests.to_vec();
+        Kept { request, plain: count, word: 0, seconds: false, limit: 0, since: 0 }
+    }
+
+    /// One whose time is over.
+    pub(super) fn over() -> Kept {
+        Kept { request: Vec::new(), plain: 0, word: 0, seconds: false, limit: 1, since: 0 }
+    }
+
+    /// How many requests that do not block.
+    pub(super) fn plain_count(&self) -> u64 {
+        self.plain
     }
 
     /// The request with what is left of its time, which it has from now on; `false`: nothing is.

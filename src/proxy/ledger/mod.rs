@@ -5,6 +5,7 @@
 mod account;
 mod foreign;
 mod kept;
+mod refused;
 mod replies;
 mod requests;
 mod settings;
@@ -13,8 +14,10 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
+use super::commands::Setting;
 use super::resp::{Replies, Reply, Request, Requests};
-use account::Account;
+use account::{Account, Extra};
+pub(super) use refused::Mark;
 use replies::Refusal;
 
 /// The first byte of TLS: the type of a handshake record.
@@ -98,20 +101,27 @@ pub(super) struct Up {
     /// Where in the input the first request with a script's text begins: [`texts`] of the bytes from
     /// there to `send`.
     pub(super) scripts: Option<usize>,
+    /// The bytes to be sent are whole requests whose replies do not matter: they can be given back
+    /// if they are refused ([`Ledger::remember`]).
+    pub(super) plain: bool,
 }
 
 /// What to do with bytes from the master.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Down {
     /// So many bytes of the input go to the client now. The rest is given again in front of what
-    /// comes next (at most a few dozen bytes: the beginning of an error that may be swallowed).
+    /// comes next: the beginning of what may be swallowed, which is an error, or an error for each of
+    /// the requests that were remembered.
     pub(super) send: usize,
     /// As in [`Up`].
     pub(super) body: u64,
     /// Behind the bytes to be sent the master said, in a planned change, that it did not do what was
-    /// asked: the client is not told, [`Ledger::again`] has the request. Nothing more is read from
-    /// this master.
+    /// asked: the client is not told, [`Ledger::again`] has the request, if need be after
+    /// [`Ledger::undo`]. Nothing more is read from this master.
     pub(super) undone: bool,
+    /// What is sent tells the client nothing but that the time of its blocking command is over: in a
+    /// planned change that is no news to the next master.
+    pub(super) lapsed: bool,
 }
 
 /// What becomes of a request that the old master did not do.
@@ -133,6 +143,10 @@ pub(super) struct Ledger {
     seen: u32,
     /// Little is waited for.
     thrifty: bool,
+    /// The last reply said that a blocking command's time was over, while clients were held.
+    lapsed: bool,
+    /// So many scripts somebody was told of.
+    told: u8,
     account: Account,
 }
 
@@ -165,17 +179,21 @@ impl Ledger {
     /// Looks at bytes from the master before they are passed on. `held`: a planned change is under
     /// way, so that what the old master refuses may be done by the new one.
     pub(super) fn replies(&mut self, input: &[u8], held: bool) -> Down {
+        let lapsed = held && self.is_lapse(input);
+        self.lapsed = lapsed;
         let account = &mut self.account;
         let (mut at, mut plain_until) = (0, account.plain_until());
         while account.tunnel.is_none() {
             let rest = &input[at..];
-            if held && account.may_be_undone() && self.down.between() {
-                match Refusal::of(rest) {
+            if held && self.down.between() {
+                match account.refusal(rest) {
                     Refusal::No => {}
-                    Refusal::Maybe => return Down { send: at, body: 0, undone: false },
+                    Refusal::Maybe => return Down { send: at, ..Down::default() },
                     Refusal::Yes => {
-                        account.undo();
-                        return Down { send: at, body: 0, undone: true };
+                        if !account.may_be_refused() {
+                            account.undo();
+                        }
+                        return Down { send: at, undone: true, ..Down::default() };
                     }
                 }
             }
@@ -189,11 +207,53 @@ impl Ledger {
                         plain_until = account.plain_until();
                     }
                 }
-                Reply::Part { body } => return Down { send: input.len(), body, undone: false },
+                Reply::Part { body } => {
+                    return Down { send: input.len(), body, lapsed, ..Down::default() };
+                }
                 Reply::Lost => account.lose(Why::Tunnel),
             }
         }
-        Down { send: input.len(), body: 0, undone: false }
+        Down { send: input.len(), lapsed, ..Down::default() }
+    }
+
+    /// Whether this is all that a master says when the time of the blocking command is over.
+    fn is_lapse(&self, said: &[u8]) -> bool {
+        matches!(said, b"*-1\r\n" | b"$-1\r\n" | b"_\r\n")
+            && self.account.is_blocked()
+            && self.down.between()
+    }
+
+    /// Takes what a master said that was not passed on, if it is that the time of the blocking command
+    /// is over: [`Ledger::again`] has the reply then.
+    pub(super) fn lapse(&mut self, said: &[u8]) -> bool {
+        let lapsed = self.is_lapse(said);
+        if lapsed {
+            self.account.lapse();
+        }
+        lapsed
+    }
+
+    /// Where the bytes are that [`Ledger::requests`] let go last, if they were plain.
+    #[inline]
+    pub(super) fn remember(&mut self, mark: Option<Mark>) {
+        self.account.mark = mark;
+    }
+
+    /// Where the requests are that the old master did not do, which [`Ledger::undo`] has to be given.
+    pub(super) fn refused(&self) -> Option<Mark> {
+        self.account.mark.filter(|_| self.account.may_be_refused())
+    }
+
+    /// Takes back the requests outstanding, which were the last of these bytes and were refused; `false`
+    /// if they cannot be sent again: the next call of [`Ledger::replies`] passes on what was said.
+    pub(super) fn undo(&mut self, sent: Option<&[u8]>) -> bool {
+        self.account.mark = None;
+        sent.is_some_and(|sent| self.account.undo_plain(sent))
+    }
+
+    /// Whether what is outstanding may turn out not to have been done by an old master.
+    pub(super) fn may_be_undone(&self) -> bool {
+        self.account.may_be_undone()
     }
 
     /// Bytes of a reply's body went by unseen.
@@ -243,6 +303,9 @@ impl Ledger {
     /// Why not.
     pub(super) fn may_move(&self, change: Change) -> Result<(), Why> {
         self.account.may_move(change)?;
+        if self.lapsed && change == Change::Crash {
+            return Err(Why::Stale);
+        }
         // Half a push was passed on.
         if self.down.between() { Ok(()) } else { Err(Why::Outstanding) }
     }
@@ -257,12 +320,27 @@ impl Ledger {
     /// set nor the request that [`Ledger::again`] has.
     pub(super) fn moved(&mut self) {
         self.account.moved();
+        self.told = 0;
     }
 
     /// What brings a new connection to where the old one was: requests, and how many replies they
     /// get, none of which may be an error. Holds passwords.
     pub(super) fn replay(&self) -> (Zeroizing<Vec<u8>>, u32) {
         self.account.extra().map(|extra| extra.settings.requests()).unwrap_or_default()
+    }
+
+    /// The same, for what makes another connection one of the same user.
+    pub(super) fn login(&self) -> (Zeroizing<Vec<u8>>, u32) {
+        let login = |extra: &Extra| extra.settings.requests_of(&[Setting::Auth]);
+        self.account.extra().map(login).unwrap_or_default()
+    }
+
+    /// Whether there are scripts that nobody was told of, once; all of a session that has moved.
+    #[inline]
+    pub(super) fn take_script_news(&mut self) -> bool {
+        // There are far fewer than that.
+        let scripts = self.scripts().len() as u8;
+        std::mem::replace(&mut self.told, scripts) != scripts
     }
 
     /// The scripts this session has run or loaded by their SHA-1 (40 lower-case hex digits each).
@@ -272,7 +350,8 @@ impl Ledger {
 
     /// Takes whole requests, and what need not be waited for, until `ends`.
     fn pass(&mut self, input: &[u8], now: u64, ends: impl Fn(&Ledger) -> bool) -> Up {
-        let mut up = Up { send: 0, body: 0, cut: None, scripts: None };
+        let mut up = Up { send: 0, body: 0, cut: None, scripts: None, plain: false };
+        let begun = self.account.half;
         let mut seen = self.seen as usize;
         debug_assert!(seen <= input.len(), "what was not sent is given again");
         seen = seen.min(input.len());
@@ -308,6 +387,7 @@ impl Ledger {
         if self.account.tunnel.is_some() {
             (seen, up.send, up.body) = (input.len(), input.len(), 0);
         }
+        up.plain = !begun && up.cut.is_none() && self.account.is_plain();
         // Far less than this is waited for.
         self.seen = u32::try_from(seen - up.send).unwrap_or(u32::MAX);
         up

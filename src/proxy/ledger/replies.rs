@@ -5,8 +5,10 @@ use super::super::resp::Frame;
 use super::Why;
 use super::account::{Account, What};
 use super::foreign::first_element;
+use super::kept::Kept;
+use super::refused;
 
-/// What the old master says to a request that it did not do.
+/// What the old master says to a blocking request that it did not do.
 const REFUSALS: [&[u8]; 2] = [b"-UNBLOCKED force unblock", b"-READONLY "];
 
 /// Whether a reply says that its request was not done.
@@ -60,10 +62,47 @@ impl Account {
         }
     }
 
-    /// The only request outstanding, which is kept, was not done.
+    /// What the next replies say of all that is outstanding, if it may be sent again at all.
+    pub(super) fn refusal(&mut self, replies: &[u8]) -> Refusal {
+        if !self.may_be_undone() {
+            return Refusal::No;
+        }
+        if !self.may_be_refused() {
+            return Refusal::of(replies);
+        }
+        match refused::are_all_refused(replies, self.sent - self.answered) {
+            Some(true) => Refusal::Yes,
+            Some(false) => {
+                if replies.starts_with(refused::READONLY) {
+                    // The client sees one: none behind it is done after all.
+                    self.mark = None;
+                }
+                Refusal::No
+            }
+            None => Refusal::Maybe,
+        }
+    }
+
+    /// The blocking request, which is kept and the only one outstanding, was not done.
     pub(super) fn undo(&mut self) {
         self.pop();
         self.undone = true;
+    }
+
+    /// The time of the blocking request, the only one outstanding, is over.
+    pub(super) fn lapse(&mut self) {
+        self.undo();
+        self.extra_mut().kept = Some(Box::new(Kept::over()));
+    }
+
+    /// The requests outstanding were not done, which were sent last of these.
+    pub(super) fn undo_plain(&mut self, sent: &[u8]) -> bool {
+        let count = self.sent - self.answered;
+        let Some(requests) = refused::last(sent, count) else { return false };
+        self.extra_mut().kept = Some(Box::new(Kept::plain(requests, count)));
+        self.sent = self.answered;
+        self.undone = true;
+        true
     }
 
     fn reply(&mut self, frame: Frame, lead: &[u8]) {

@@ -62,7 +62,12 @@ impl Values {
 
     /// The requests that set them, and how many they are.
     pub(super) fn requests(&self) -> (Zeroizing<Vec<u8>>, u32) {
-        let entries = || Setting::ALL.into_iter().filter_map(|setting| self.entry(setting));
+        self.requests_of(&Setting::ALL)
+    }
+
+    /// The same, for these of them.
+    pub(super) fn requests_of(&self, settings: &[Setting]) -> (Zeroizing<Vec<u8>>, u32) {
+        let entries = || settings.iter().filter_map(|setting| self.entry(*setting));
         let length = entries().map(|entry| request_max(&entry)).sum();
         let mut out = Zeroizing::new(Vec::with_capacity(length));
         for entry in entries() {

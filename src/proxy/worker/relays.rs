@@ -30,6 +30,8 @@ struct Slot {
     visitor: bool,
     /// A visitor whose session is to end with its last reply.
     sent_home: bool,
+    /// Its session runs scripts by their SHA-1.
+    scripted: bool,
 }
 
 impl Relays {
@@ -42,6 +44,7 @@ impl Relays {
             half_closed: false,
             visitor,
             sent_home: false,
+            scripted: false,
         });
         if let Some(index) = self.free.pop() {
             self.slots[index as usize] = slot;
@@ -63,6 +66,21 @@ impl Relays {
             self.kept.retain(|&other| other != slot);
         }
         true
+    }
+
+    /// The session of this slot runs scripts.
+    pub(super) fn runs_scripts(&mut self, slot: u32) {
+        if let Some(slot) = self.get(slot) {
+            slot.scripted = true;
+        }
+    }
+
+    /// Wakes those that run scripts; false if there are none.
+    pub(super) fn wake_scripted(&self) -> bool {
+        let mut scripted = self.slots.iter().flatten().filter(|slot| slot.scripted).peekable();
+        let any = scripted.peek().is_some();
+        scripted.for_each(|slot| slot.waker.wake_by_ref());
+        any
     }
 
     /// Makes the requests of this slot wait for the end of a held route.

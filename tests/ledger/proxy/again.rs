@@ -135,7 +135,6 @@ fn not_all_can_be_sent_again() {
         "BLPOP a -1",
         "BLPOP a inf",
         "XREAD BLOCK 1.5 STREAMS s 0",
-        "SET a b",
         "WAIT 1 0",
         &long,
     ] {

@@ -1,6 +1,6 @@
 //! A client and a master with nothing but an account between them.
 
-use super::ledger::{Again, Change, Down, Ledger, Up, Why};
+use super::ledger::{Again, Change, Down, Ledger, Mark, Up, Why};
 
 /// A request: words divided by blanks; `''` is an empty one.
 pub fn request(words: &str) -> Vec<u8> {
@@ -36,6 +36,8 @@ pub struct Conversation {
     pub to_master: Vec<u8>,
     /// All that the client has got.
     pub to_client: Vec<u8>,
+    /// What the master got last, if it is remembered.
+    pub last: Option<Vec<u8>>,
 }
 
 impl Conversation {
@@ -45,18 +47,34 @@ impl Conversation {
         let up = self.ledger.requests(&self.up, self.now);
         assert!(up.send <= self.up.len(), "{up:?} of {}", self.up.len());
         assert!(up.body == 0 || up.send == self.up.len(), "{up:?} of {}", self.up.len());
-        self.to_master.extend(self.up.drain(..up.send));
+        let sent: Vec<u8> = self.up.drain(..up.send).collect();
+        if !sent.is_empty() {
+            let mark = Mark::new(1, 1).filter(|_| up.plain);
+            self.ledger.remember(mark);
+            self.last = mark.map(|_| sent.clone());
+        }
+        self.to_master.extend(sent);
         up
     }
 
     /// Bytes come from the master.
     pub fn answer(&mut self, bytes: impl AsRef<[u8]>) -> Down {
         self.down.extend_from_slice(bytes.as_ref());
-        let down = self.ledger.replies(&self.down, self.held);
+        let mut down = self.ledger.replies(&self.down, self.held);
+        if down.undone && self.ledger.refused().is_some() && !self.ledger.undo(self.last.as_deref())
+        {
+            let rest = self.ledger.replies(&self.down[down.send..], self.held);
+            down = Down { send: down.send + rest.send, ..rest };
+        }
         assert!(down.send <= self.down.len(), "{down:?} of {}", self.down.len());
         assert!(down.body == 0 || down.send == self.down.len(), "{down:?}");
         self.to_client.extend(self.down.drain(..down.send));
-        assert!(self.down.len() < 64 || down.undone, "much is held back: {:?}", self.down);
+        let refusals = self.ledger.refused().map_or(0, |_| 60 * self.to_master.len());
+        assert!(
+            self.down.len() < 64 + refusals || down.undone,
+            "much is held back: {:?}",
+            self.down
+        );
         down
     }
 

@@ -16,6 +16,7 @@ mod foreign;
 mod framing;
 mod hostile;
 mod muted;
+mod refused;
 mod scripts;
 mod servers;
 mod state;
