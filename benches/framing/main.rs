@@ -47,6 +47,7 @@ fn main() {
     let array = format!("*1000\r\n{}", "$3\r\nfoo\r\n".repeat(1000));
     row("*1000 of $3, one", array.as_bytes(), 1, proxy::replies);
     accounts();
+    messages();
 }
 
 fn accounts() {
@@ -62,6 +63,16 @@ fn accounts() {
         let replies = reply.repeat(64);
         let account = |input: &[u8]| proxy::accounted(input, replies.as_bytes());
         row(name, request.repeat(64).as_bytes(), 64, account);
+    }
+}
+
+/// What subscribers get, who have asked for nothing else.
+fn messages() {
+    println!("{:<44}{:>10}{:>10}", "accounts, 32 messages", "ns each", "median");
+    for (name, protocol, kind) in [("RESP2", "2", "*"), ("RESP3", "3", ">")] {
+        let words = "$7\r\nmessage\r\n$10\r\nbench:news\r\n$20\r\n0123456789abcdefghij\r\n";
+        let input = format!("{kind}3\r\n{words}").repeat(32);
+        row(name, input.as_bytes(), 32, proxy::subscriber(protocol));
     }
 }
 

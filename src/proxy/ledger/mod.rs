@@ -13,8 +13,9 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
+use super::commands;
 use super::resp::{Replies, Reply, Request, Requests};
-use account::Account;
+use account::{Account, Mute};
 use replies::Refusal;
 
 /// The first byte of TLS: the type of a handshake record.
@@ -168,6 +169,13 @@ impl Ledger {
         let account = &mut self.account;
         let (mut at, mut plain_until) = (0, account.plain_until());
         while account.tunnel.is_none() {
+            let most = plain_until.saturating_sub(account.answered);
+            let (plain, taken) = self.down.run(&input[at..], most);
+            account.answered += plain;
+            at += taken;
+            if account.subscribed && self.down.between() {
+                at += account.messages(&input[at..]);
+            }
             let rest = &input[at..];
             if held && account.may_be_undone() && self.down.between() {
                 match Refusal::of(rest) {
@@ -277,6 +285,12 @@ impl Ledger {
         debug_assert!(seen <= input.len(), "what was not sent is given again");
         seen = seen.min(input.len());
         while seen < input.len() && self.account.tunnel.is_none() && !ends(self) {
+            let plain = self.plain(&input[seen..]);
+            if plain > 0 {
+                seen += plain;
+                up.send = seen;
+                continue;
+            }
             let is_tls = input[up.send] == TLS && !self.account.half;
             let found = if is_tls { Request::Lost } else { self.up.next(&input[seen..]) };
             let taken = match found {
@@ -311,6 +325,18 @@ impl Ledger {
         // Far less than this is waited for.
         self.seen = u32::try_from(seen - up.send).unwrap_or(u32::MAX);
         up
+    }
+
+    /// Takes whole requests that do nothing to the session, up to the first other one. Returns how
+    /// many bytes they are.
+    #[inline(always)]
+    fn plain(&mut self, input: &[u8]) -> usize {
+        if self.account.mute != Mute::No {
+            return 0;
+        }
+        let (count, bytes) = self.up.run(input, commands::is_plain);
+        self.account.sent += count;
+        bytes
     }
 
     fn whole(&mut self, request: &[u8], now: u64) -> Result<bool, Why> {

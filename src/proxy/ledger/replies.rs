@@ -1,13 +1,20 @@
 //! What replies do to the account of a session.
 
 use super::super::commands::{Channels, Setting};
-use super::super::resp::Frame;
+use super::super::resp::{Frame, words};
 use super::Why;
 use super::account::{Account, What};
 use super::foreign::first_element;
 
 /// What the old master says to a request that it did not do.
 const REFUSALS: [&[u8]; 2] = [b"-UNBLOCKED force unblock", b"-READONLY "];
+
+/// How messages of subscriptions begin behind their type byte, and how many words follow.
+const MESSAGES: [(&[u8], u64); 3] = [
+    (b"3\r\n$7\r\nmessage\r\n", 2),
+    (b"4\r\n$8\r\npmessage\r\n", 3),
+    (b"3\r\n$8\r\nsmessage\r\n", 2),
+];
 
 /// Whether a reply says that its request was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +49,21 @@ impl Account {
     /// Frames with numbers below this are replies that do not matter, unless they are pushes.
     pub(super) fn plain_until(&self) -> u64 {
         if self.subscribed && !self.resp3 { 0 } else { self.due.min(self.sent) }
+    }
+
+    /// How many bytes of input that begins with a frame are messages of subscriptions, which do
+    /// nothing to the session, up to the first other frame or the first that is not here whole.
+    #[inline(always)]
+    pub(super) fn messages(&self, input: &[u8]) -> usize {
+        let kind = if self.resp3 { b'>' } else { b'*' };
+        let mut at = 0;
+        while let Some([first, rest @ ..]) = input.get(at..)
+            && *first == kind
+            && let Some(length) = message(rest)
+        {
+            at += 1 + length;
+        }
+        at
     }
 
     /// Takes a whole frame, which begins with `lead`.
@@ -216,6 +238,15 @@ impl Account {
     fn channels_of(&self, channels: Channels) -> u32 {
         self.extra().map_or(0, |extra| extra.channels[channels as usize])
     }
+}
+
+/// The length of the message that begins, behind its type byte, with these bytes.
+#[inline(always)]
+fn message(bytes: &[u8]) -> Option<usize> {
+    MESSAGES.iter().find_map(|(begin, more)| {
+        let rest = bytes.strip_prefix(*begin)?;
+        Some(begin.len() + words(*more, rest)?)
+    })
 }
 
 fn confirmation(frame: Frame, lead: &[u8]) -> Option<Confirmation> {

@@ -99,6 +99,22 @@ impl Replies {
         self.scan(input)
     }
 
+    /// Goes over up to `most` frames that are here whole and of the simplest kinds, from one to the
+    /// next. Returns how many they are, and where the last one ends; 0 inside a frame.
+    #[inline(always)]
+    pub(in crate::proxy) fn run(&self, input: &[u8], most: u64) -> (u64, usize) {
+        let (mut found, mut at) = (0, 0);
+        if self.left == 0 {
+            while found < most
+                && let Some((length, _)) = input.get(at..).and_then(simple)
+            {
+                at += length;
+                found += 1;
+            }
+        }
+        (found, at)
+    }
+
     fn scan(&mut self, input: &[u8]) -> Reply {
         let mut at = 0;
         // Where in the input the frame begins, or goes on.
@@ -286,8 +302,7 @@ fn simple(input: &[u8]) -> Option<(usize, Frame)> {
     let (end, last) = match kind {
         b'+' | b'-' => (pieces::line(input).filter(|end| *end <= LINE_MAX as usize)?, None),
         b'_' if input.starts_with(b"_\r\n") => (3, None),
-        b'$' if input.starts_with(b"$-1\r\n") => (5, None),
-        b'$' => (pieces::bulk(input)?, None),
+        b'$' => (pieces::bulk(input).or_else(|| input.starts_with(b"$-1\r\n").then_some(5))?, None),
         b':' => {
             let (value, end) = pieces::usual(input)?;
             (end, Some(value as i64))

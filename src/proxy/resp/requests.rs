@@ -74,7 +74,7 @@ impl Requests {
             && let [b'*', ..] = input
             && let Some((words @ 1..=WORDS_MAX, line)) = pieces::usual(input)
         {
-            let (words, at) = whole_words(words, line, input);
+            let (words, at) = pieces::bulks(words, line, input);
             if words == 0 {
                 return Request::Whole { end: at };
             }
@@ -83,6 +83,24 @@ impl Requests {
             return self.scan(at, input);
         }
         self.scan(0, input)
+    }
+
+    /// Goes over requests that are here whole and whose first word is `plain`, from one to the next.
+    /// Returns how many they are, and where the last one ends; 0 inside a request.
+    #[inline(always)]
+    pub(in crate::proxy) fn run(
+        &self,
+        input: &[u8],
+        plain: impl Fn(&[u8]) -> bool,
+    ) -> (u64, usize) {
+        let (mut found, mut at) = (0, 0);
+        if let State::Between = self.state {
+            while let Some(length) = input.get(at..).and_then(|rest| usual(rest, &plain)) {
+                at += length;
+                found += 1;
+            }
+        }
+        (found, at)
     }
 
     fn scan(&mut self, mut at: usize, input: &[u8]) -> Request {
@@ -143,7 +161,7 @@ impl Requests {
         if first != b'$' {
             return Step::Lost;
         }
-        let (words, taken) = whole_words(u64::from(self.words), 0, rest);
+        let (words, taken) = pieces::bulks(u64::from(self.words), 0, rest);
         self.words = words as u32;
         if words == 0 {
             return Step::Whole(taken);
@@ -214,16 +232,22 @@ impl Requests {
     }
 }
 
-/// Goes over the words from `at` on that are here whole. Returns how many are left of `words`, and
-/// where they begin.
+/// The length of the request that `input` begins with, if its first word is `plain`. Only of the usual
+/// ones that are here whole: an array of up to nine words, the first of up to nine bytes.
 #[inline(always)]
-fn whole_words(mut words: u64, mut at: usize, input: &[u8]) -> (u64, usize) {
-    while words > 0
-        && let Some(word @ [b'$', ..]) = input.get(at..)
-        && let Some(length) = pieces::bulk(word)
-    {
-        at += length;
-        words -= 1;
+fn usual(input: &[u8], plain: impl Fn(&[u8]) -> bool) -> Option<usize> {
+    let begin = input.first_chunk()?;
+    let &[_, words @ b'1'..=b'9', _, _, _, length @ b'1'..=b'9', _, _] = begin else { return None };
+    if !pieces::is_like(begin, b"*?\r\n$?\r\n") {
+        return None;
     }
-    (words, at)
+    let (name, rest) = input.get(8..)?.split_at_checked(usize::from(length - b'0'))?;
+    if !rest.starts_with(b"\r\n") || !plain(name) {
+        return None;
+    }
+    let mut end = 8 + name.len() + 2;
+    for _ in b'1'..words {
+        end += pieces::bulk(input.get(end..)?)?;
+    }
+    Some(end)
 }
