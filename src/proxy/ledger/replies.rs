@@ -1,7 +1,7 @@
 //! What replies do to the account of a session.
 
 use super::super::commands::{Channels, Setting};
-use super::super::resp::{Frame, words};
+use super::super::resp::{Frame, Words};
 use super::Why;
 use super::account::{Account, What};
 use super::foreign::first_element;
@@ -9,11 +9,12 @@ use super::foreign::first_element;
 /// What the old master says to a request that it did not do.
 const REFUSALS: [&[u8]; 2] = [b"-UNBLOCKED force unblock", b"-READONLY "];
 
-/// How messages of subscriptions begin behind their type byte, and how many words follow.
-const MESSAGES: [(&[u8], u64); 3] = [
-    (b"3\r\n$7\r\nmessage\r\n", 2),
-    (b"4\r\n$8\r\npmessage\r\n", 3),
-    (b"3\r\n$8\r\nsmessage\r\n", 2),
+/// How messages of subscriptions begin behind their type byte, the length of that with its line end,
+/// and how many words follow.
+const MESSAGES: [(&[u8; 15], usize, usize); 3] = [
+    (b"3\r\n$7\r\nmessage\r", 16, 2),
+    (b"4\r\n$8\r\npmessage", 17, 3),
+    (b"3\r\n$8\r\nsmessage", 17, 2),
 ];
 
 /// Whether a reply says that its request was not done.
@@ -56,10 +57,10 @@ impl Account {
     #[inline(always)]
     pub(super) fn messages(&self, input: &[u8]) -> usize {
         let kind = if self.resp3 { b'>' } else { b'*' };
-        let mut at = 0;
+        let (mut at, mut words) = (0, Words::default());
         while let Some([first, rest @ ..]) = input.get(at..)
             && *first == kind
-            && let Some(length) = message(rest)
+            && let Some(length) = message(rest, &mut words)
         {
             at += 1 + length;
         }
@@ -242,11 +243,11 @@ impl Account {
 
 /// The length of the message that begins, behind its type byte, with these bytes.
 #[inline(always)]
-fn message(bytes: &[u8]) -> Option<usize> {
-    MESSAGES.iter().find_map(|(begin, more)| {
-        let rest = bytes.strip_prefix(*begin)?;
-        Some(begin.len() + words(*more, rest)?)
-    })
+fn message(bytes: &[u8], words: &mut Words) -> Option<usize> {
+    let begin = bytes.first_chunk()?;
+    let (_, line, more) = MESSAGES.iter().find(|(message, ..)| *message == begin)?;
+    let rest = bytes.get(line - 2..)?.strip_prefix(b"\r\n")?;
+    Some(line + words.length(*more, rest)?)
 }
 
 fn confirmation(frame: Frame, lead: &[u8]) -> Option<Confirmation> {

@@ -125,6 +125,75 @@ fn long_bulk(input: &[u8]) -> Option<usize> {
     input.get(end..)?.starts_with(b"\r\n").then_some(end + 2)
 }
 
+/// The frame before, for the next one of a pipeline is often as long: to compare is quicker than to
+/// read, and nothing has to wait for the result.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    /// Its first bytes: up to the end of its line.
+    line: u64,
+    mask: u64,
+    length: usize,
+}
+
+impl Before {
+    /// The length of the frame that `input` begins with, if its line is the same.
+    #[inline(always)]
+    pub(super) fn again(&self, input: &[u8]) -> Option<usize> {
+        let begin = u64::from_le_bytes(*input.first_chunk()?);
+        let body = input.get(..self.length)?;
+        (begin & self.mask == self.line && body.ends_with(b"\r\n")).then_some(self.length)
+    }
+
+    /// Remembers the frame that `input` begins with, a bulk string or a line, if it is no unusual one.
+    #[inline(always)]
+    pub(super) fn set(&mut self, input: &[u8], length: usize) {
+        let line = match input {
+            [b'$', ..] if length < 16 => 4,
+            [b'$', ..] if length < 100 => 5,
+            _ => length,
+        };
+        if let Some(begin) = input.first_chunk()
+            && line <= begin.len()
+        {
+            self.mask = u64::MAX >> (64 - 8 * line);
+            self.line = u64::from_le_bytes(*begin) & self.mask;
+            self.length = length;
+        }
+    }
+
+    /// As [`bulk`].
+    #[inline(always)]
+    pub(super) fn bulk(&mut self, input: &[u8]) -> Option<usize> {
+        if let Some(length) = self.again(input) {
+            return Some(length);
+        }
+        self.read(input)
+    }
+
+    #[inline(never)]
+    fn read(&mut self, input: &[u8]) -> Option<usize> {
+        let length = bulk(input)?;
+        self.set(input, length);
+        Some(length)
+    }
+}
+
+/// Up to eight bulk strings in a row, time and again.
+#[derive(Debug, Default)]
+pub(in crate::proxy) struct Words([Before; 8]);
+
+impl Words {
+    /// The length of the `count` bulk strings that `input` begins with, if they are here whole.
+    #[inline(always)]
+    pub(in crate::proxy) fn length(&mut self, count: usize, input: &[u8]) -> Option<usize> {
+        let mut end = 0;
+        for before in self.0.get_mut(..count)? {
+            end += before.bulk(input.get(end..)?)?;
+        }
+        Some(end)
+    }
+}
+
 /// Whether bytes are the same but where there is a question mark.
 #[inline(always)]
 pub(super) const fn is_like(bytes: &[u8; 8], pattern: &[u8; 8]) -> bool {
@@ -137,13 +206,6 @@ pub(super) const fn is_like(bytes: &[u8; 8], pattern: &[u8; 8]) -> bool {
         at += 1;
     }
     u64::from_le_bytes(*bytes) & u64::from_le_bytes(mask) == u64::from_le_bytes(wanted)
-}
-
-/// The length of the `count` bulk strings that `input` begins with, if they are here whole.
-#[inline(always)]
-pub(in crate::proxy) fn words(count: u64, input: &[u8]) -> Option<usize> {
-    let (missing, end) = bulks(count, 0, input);
-    (missing == 0).then_some(end)
 }
 
 /// Goes over the words from `at` on that are here whole. Returns how many are left of `words`, and

@@ -1,7 +1,7 @@
 //! Where replies end.
 
 use super::lead::Lead;
-use super::pieces::{self, Integer, Pushed};
+use super::pieces::{self, Before, Integer, Pushed};
 
 /// The longest line, without its line end. Redis's own are far shorter; scripts and modules may
 /// answer anything.
@@ -105,8 +105,10 @@ impl Replies {
     pub(in crate::proxy) fn run(&self, input: &[u8], most: u64) -> (u64, usize) {
         let (mut found, mut at) = (0, 0);
         if self.left == 0 {
+            let mut before = Before::default();
             while found < most
-                && let Some((length, _)) = input.get(at..).and_then(simple)
+                && let Some(rest) = input.get(at..)
+                && let Some(length) = before.again(rest).or_else(|| first(rest, &mut before))
             {
                 at += length;
                 found += 1;
@@ -293,6 +295,13 @@ impl Replies {
         self.left -= 1;
         (self.left == 0).then_some(Frame { kind: self.kind, last })
     }
+}
+
+/// The length of the frame that `input` begins with, if it is a simple one.
+fn first(input: &[u8], before: &mut Before) -> Option<usize> {
+    let (length, _) = simple(input)?;
+    before.set(input, length);
+    Some(length)
 }
 
 /// The frame that `input` begins with, if it is here whole and of the simplest kinds: most are.

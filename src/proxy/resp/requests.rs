@@ -1,6 +1,6 @@
 //! Where requests end.
 
-use super::pieces::{self, Integer, Pushed};
+use super::pieces::{self, Integer, Pushed, Words};
 use super::quotes::Quotes;
 
 /// The longest line of an inline request, without its line feed; Redis's `PROTO_INLINE_MAX_SIZE`.
@@ -95,7 +95,10 @@ impl Requests {
     ) -> (u64, usize) {
         let (mut found, mut at) = (0, 0);
         if let State::Between = self.state {
-            while let Some(length) = input.get(at..).and_then(|rest| usual(rest, &plain)) {
+            let mut words = Words::default();
+            while let Some(rest) = input.get(at..)
+                && let Some(length) = usual(rest, &plain, &mut words)
+            {
                 at += length;
                 found += 1;
             }
@@ -235,19 +238,16 @@ impl Requests {
 /// The length of the request that `input` begins with, if its first word is `plain`. Only of the usual
 /// ones that are here whole: an array of up to nine words, the first of up to nine bytes.
 #[inline(always)]
-fn usual(input: &[u8], plain: impl Fn(&[u8]) -> bool) -> Option<usize> {
+fn usual(input: &[u8], plain: impl Fn(&[u8]) -> bool, words: &mut Words) -> Option<usize> {
     let begin = input.first_chunk()?;
-    let &[_, words @ b'1'..=b'9', _, _, _, length @ b'1'..=b'9', _, _] = begin else { return None };
+    let &[_, count @ b'1'..=b'9', _, _, _, length @ b'1'..=b'9', _, _] = begin else { return None };
     if !pieces::is_like(begin, b"*?\r\n$?\r\n") {
         return None;
     }
     let (name, rest) = input.get(8..)?.split_at_checked(usize::from(length - b'0'))?;
-    if !rest.starts_with(b"\r\n") || !plain(name) {
+    let rest = rest.strip_prefix(b"\r\n")?;
+    if !plain(name) {
         return None;
     }
-    let mut end = 8 + name.len() + 2;
-    for _ in b'1'..words {
-        end += pieces::bulk(input.get(end..)?)?;
-    }
-    Some(end)
+    Some(8 + name.len() + 2 + words.length(usize::from(count - b'1'), rest)?)
 }
