@@ -169,13 +169,7 @@ impl Ledger {
         let account = &mut self.account;
         let (mut at, mut plain_until) = (0, account.plain_until());
         while account.tunnel.is_none() {
-            let most = plain_until.saturating_sub(account.answered);
-            let (plain, taken) = self.down.run(&input[at..], most);
-            account.answered += plain;
-            at += taken;
-            if account.subscribed && self.down.between() {
-                at += account.messages(&input[at..]);
-            }
+            at += account.plain(&self.down, &input[at..], plain_until);
             let rest = &input[at..];
             if held && account.may_be_undone() && self.down.between() {
                 match Refusal::of(rest) {

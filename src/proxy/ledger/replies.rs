@@ -1,7 +1,7 @@
 //! What replies do to the account of a session.
 
 use super::super::commands::{Channels, Setting};
-use super::super::resp::{Frame, Words};
+use super::super::resp::{Frame, Replies, Words};
 use super::Why;
 use super::account::{Account, What};
 use super::foreign::first_element;
@@ -52,10 +52,22 @@ impl Account {
         if self.subscribed && !self.resp3 { 0 } else { self.due.min(self.sent) }
     }
 
+    /// Takes replies up to this number, none of which matters, and messages, as long as they are usual
+    /// ones that are here whole. Returns how many bytes they are.
+    #[inline(always)]
+    pub(super) fn plain(&mut self, scanner: &Replies, input: &[u8], until: u64) -> usize {
+        let (count, end) = scanner.run(input, until.saturating_sub(self.answered));
+        self.answered += count;
+        match input.get(end..) {
+            Some(rest) if self.subscribed && scanner.between() => end + self.messages(rest),
+            _ => end,
+        }
+    }
+
     /// How many bytes of input that begins with a frame are messages of subscriptions, which do
     /// nothing to the session, up to the first other frame or the first that is not here whole.
     #[inline(always)]
-    pub(super) fn messages(&self, input: &[u8]) -> usize {
+    fn messages(&self, input: &[u8]) -> usize {
         let kind = if self.resp3 { b'>' } else { b'*' };
         let (mut at, mut words) = (0, Words::default());
         while let Some([first, rest @ ..]) = input.get(at..)
