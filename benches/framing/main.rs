@@ -47,6 +47,7 @@ fn main() {
     let array = format!("*1000\r\n{}", "$3\r\nfoo\r\n".repeat(1000));
     row("*1000 of $3, one", array.as_bytes(), 1, proxy::replies);
     accounts();
+    messages();
 }
 
 fn accounts() {
@@ -59,9 +60,32 @@ fn accounts() {
         ("SELECT, +OK", "*2\r\n$6\r\nSELECT\r\n$1\r\n1\r\n", "+OK\r\n"),
         ("EVALSHA, :1", &format!("*3\r\n$7\r\nEVALSHA\r\n$40\r\n{sha}\r\n$1\r\n0\r\n"), ":1\r\n"),
     ] {
-        let replies = reply.repeat(64);
-        let account = |input: &[u8]| proxy::accounted(input, replies.as_bytes());
-        row(name, request.repeat(64).as_bytes(), 64, account);
+        account(name, &request.repeat(64), &reply.repeat(64));
+    }
+    let requests = ["GET a", "INCR counter", "HGETALL hash", "DEL key:1 key:2"].map(array).concat();
+    let replies = "$3\r\nxxx\r\n:12345\r\n*2\r\n$5\r\nfield\r\n$5\r\nvalue\r\n:2\r\n";
+    account("GET, INCR, HGETALL, DEL", &requests.repeat(16), &replies.repeat(16));
+}
+
+fn account(name: &str, requests: &str, replies: &str) {
+    let scan = |input: &[u8]| proxy::accounted(input, replies.as_bytes());
+    row(name, requests.as_bytes(), 64, scan);
+}
+
+/// The request of these words.
+fn array(words: &str) -> String {
+    let bulk = |word: &str| format!("${}\r\n{word}\r\n", word.len());
+    let bulks: Vec<String> = words.split(' ').map(bulk).collect();
+    format!("*{}\r\n{}", bulks.len(), bulks.concat())
+}
+
+/// What subscribers get, who have asked for nothing else.
+fn messages() {
+    println!("{:<44}{:>10}{:>10}", "accounts, 32 messages", "ns each", "median");
+    for (name, protocol, kind) in [("RESP2", "2", "*"), ("RESP3", "3", ">")] {
+        let words = "$7\r\nmessage\r\n$10\r\nbench:news\r\n$20\r\n0123456789abcdefghij\r\n";
+        let input = format!("{kind}3\r\n{words}").repeat(32);
+        row(name, input.as_bytes(), 32, proxy::subscriber(protocol));
     }
 }
 

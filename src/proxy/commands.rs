@@ -235,9 +235,18 @@ impl Setting {
     }
 }
 
+/// Whether a glance tells that requests with this first word do nothing to their session. One that
+/// does nothing either may need the look that [`does`] takes.
+#[inline]
+pub(super) fn is_plain(first: &[u8]) -> bool {
+    let key = key(first);
+    let line = SLOTS.indices[slot(key, SLOTS.multiplier)];
+    SLOTS.keys.get(usize::from(line)).is_none_or(|other| *other != key)
+}
+
 /// What the request of these first two words does. `second` is asked for only where it matters.
 pub(super) fn does<'a>(first: &[u8], second: impl FnOnce() -> Option<Cow<'a, [u8]>>) -> Does {
-    let slot = SLOTS.indices[slot(first, SLOTS.multiplier)];
+    let slot = SLOTS.indices[slot(key(first), SLOTS.multiplier)];
     let Some((name, does)) = LINES.get(usize::from(slot)) else { return Nothing };
     if !first.eq_ignore_ascii_case(name.as_bytes()) {
         return Nothing;
@@ -265,6 +274,8 @@ const NONE: u8 = u8::MAX;
 struct Slots {
     multiplier: u64,
     indices: [u8; SIZE],
+    /// Of each line.
+    keys: [u64; LINES.len()],
 }
 
 static SLOTS: Slots = find_slots();
@@ -275,12 +286,13 @@ const _: () = assert!(LINES.len() < NONE as usize);
 const fn find_slots() -> Slots {
     let mut multiplier: u64 = 0x9e37_79b9_7f4a_7c15;
     loop {
-        let mut indices = [NONE; SIZE];
+        let (mut indices, mut keys) = ([NONE; SIZE], [0; LINES.len()]);
         let mut line = 0;
         while line < LINES.len() {
             let name = LINES[line].0.as_bytes();
             if !has_blank(name) {
-                let slot = slot(name, multiplier);
+                keys[line] = key(name);
+                let slot = slot(keys[line], multiplier);
                 if indices[slot] != NONE {
                     break;
                 }
@@ -289,7 +301,7 @@ const fn find_slots() -> Slots {
             line += 1;
         }
         if line == LINES.len() {
-            return Slots { multiplier, indices };
+            return Slots { multiplier, indices, keys };
         }
         multiplier = multiplier.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(2);
     }
@@ -306,14 +318,17 @@ const fn has_blank(name: &[u8]) -> bool {
     false
 }
 
-/// The slot of a name in either case.
-const fn slot(name: &[u8], multiplier: u64) -> usize {
+/// Made of a name in either case; another name may have the same.
+const fn key(name: &[u8]) -> u64 {
     let key = match name {
         [a, b, c, d, .., w, x, y, z] => u64::from_le_bytes([*a, *b, *c, *d, *w, *x, *y, *z]),
         [a, b, .., y, z] => u32::from_le_bytes([*a, *b, *y, *z]) as u64,
         [a, ..] => *a as u64,
         [] => 0,
     };
-    let key = (key | 0x2020_2020_2020_2020).wrapping_add(name.len() as u64);
+    (key | 0x2020_2020_2020_2020).wrapping_add(name.len() as u64)
+}
+
+const fn slot(key: u64, multiplier: u64) -> usize {
     (key.wrapping_mul(multiplier) >> (u64::BITS - SIZE.ilog2())) as usize
 }

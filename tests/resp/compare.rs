@@ -1,5 +1,7 @@
 //! The scanners beside the simple reader, over bytes that come in pieces.
 
+use std::cell::RefCell;
+
 use super::resp::{Frame, Replies, Reply, Request, Requests, args};
 use super::simple::{self, Stop};
 
@@ -23,6 +25,9 @@ pub fn replies_are(
     input: &[u8],
     pieces: &[Piece],
 ) -> usize {
+    let (count, end) = Replies::default().run(input, u64::MAX);
+    is_run((count, end), wanted.iter().map(|reply| reply.end));
+    assert_eq!(Replies::default().run(input, count.saturating_sub(1)).0, count.saturating_sub(1));
     let mut found = wanted.iter();
     let mut scanner = Following { scanner: Replies::default(), frame: None };
     let ended = drive(&mut scanner, input, pieces, |scanner, end, whole, all_seen| {
@@ -49,6 +54,14 @@ pub fn requests_are(
     input: &[u8],
     pieces: &[Piece],
 ) -> usize {
+    let names = RefCell::new(Vec::new());
+    let (count, end) = Requests::default().run(input, |name| {
+        names.borrow_mut().push(name.to_vec());
+        true
+    });
+    is_run((count, end), wanted.iter().map(|request| request.end));
+    let run = wanted.iter().take(count as usize);
+    assert!(run.zip(names.take()).all(|(request, name)| request.words[0] == name));
     let (mut found, mut begin) = (wanted.iter(), 0);
     let ended = drive(&mut Requests::default(), input, pieces, |_, end, _, _| {
         let wanted = found.next().expect("no such request");
@@ -58,6 +71,12 @@ pub fn requests_are(
     });
     assert_eq!((ended, found.next()), (*stop, None));
     wanted.iter().filter(|request| !request.words.is_empty()).count()
+}
+
+/// Panics unless so many of these ends are those of a run, and the last of them its own.
+fn is_run((count, end): (u64, usize), mut ends: impl Iterator<Item = usize>) {
+    let last = (count as usize).checked_sub(1).map(|last| ends.nth(last).expect("so many"));
+    assert_eq!(last.unwrap_or(0), end);
 }
 
 /// What both scanners can do.

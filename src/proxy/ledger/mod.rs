@@ -14,9 +14,9 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
-use super::commands::Setting;
+use super::commands::{self, Setting};
 use super::resp::{Replies, Reply, Request, Requests};
-use account::{Account, Extra};
+use account::{Account, Extra, Mute};
 pub(super) use refused::Mark;
 use replies::Refusal;
 
@@ -184,6 +184,10 @@ impl Ledger {
         let account = &mut self.account;
         let (mut at, mut plain_until) = (0, account.plain_until());
         while account.tunnel.is_none() {
+            // Where one of them may be a refusal, each is looked at.
+            if !(held && account.may_be_undone()) {
+                at += account.plain(&self.down, &input[at..], plain_until);
+            }
             let rest = &input[at..];
             if held && self.down.between() {
                 match account.refusal(rest) {
@@ -356,6 +360,12 @@ impl Ledger {
         debug_assert!(seen <= input.len(), "what was not sent is given again");
         seen = seen.min(input.len());
         while seen < input.len() && self.account.tunnel.is_none() && !ends(self) {
+            let plain = self.plain(&input[seen..]);
+            if plain > 0 {
+                seen += plain;
+                up.send = seen;
+                continue;
+            }
             let is_tls = input[up.send] == TLS && !self.account.half;
             let found = if is_tls { Request::Lost } else { self.up.next(&input[seen..]) };
             let taken = match found {
@@ -391,6 +401,18 @@ impl Ledger {
         // Far less than this is waited for.
         self.seen = u32::try_from(seen - up.send).unwrap_or(u32::MAX);
         up
+    }
+
+    /// Takes whole requests that do nothing to the session, up to the first other one. Returns how
+    /// many bytes they are.
+    #[inline(always)]
+    fn plain(&mut self, input: &[u8]) -> usize {
+        if self.account.mute != Mute::No {
+            return 0;
+        }
+        let (count, bytes) = self.up.run(input, commands::is_plain);
+        self.account.sent += count;
+        bytes
     }
 
     fn whole(&mut self, request: &[u8], now: u64) -> Result<bool, Why> {

@@ -1,7 +1,7 @@
 //! What replies do to the account of a session.
 
 use super::super::commands::{Channels, Setting};
-use super::super::resp::Frame;
+use super::super::resp::{Frame, Replies, Words};
 use super::Why;
 use super::account::{Account, What};
 use super::foreign::first_element;
@@ -10,6 +10,14 @@ use super::refused;
 
 /// What the old master says to a blocking request that it did not do.
 const REFUSALS: [&[u8]; 2] = [b"-UNBLOCKED force unblock", b"-READONLY "];
+
+/// How messages of subscriptions begin behind their type byte, the length of that with its line end,
+/// and how many words follow.
+const MESSAGES: [(&[u8; 15], usize, usize); 3] = [
+    (b"3\r\n$7\r\nmessage\r", 16, 2),
+    (b"4\r\n$8\r\npmessage", 17, 3),
+    (b"3\r\n$8\r\nsmessage", 17, 2),
+];
 
 /// Whether a reply says that its request was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +52,33 @@ impl Account {
     /// Frames with numbers below this are replies that do not matter, unless they are pushes.
     pub(super) fn plain_until(&self) -> u64 {
         if self.subscribed && !self.resp3 { 0 } else { self.due.min(self.sent) }
+    }
+
+    /// Takes replies up to this number, none of which matters, and messages, as long as they are usual
+    /// ones that are here whole. Returns how many bytes they are.
+    #[inline(always)]
+    pub(super) fn plain(&mut self, scanner: &Replies, input: &[u8], until: u64) -> usize {
+        let (count, end) = scanner.run(input, until.saturating_sub(self.answered));
+        self.answered += count;
+        match input.get(end..) {
+            Some(rest) if self.subscribed && scanner.between() => end + self.messages(rest),
+            _ => end,
+        }
+    }
+
+    /// How many bytes of input that begins with a frame are messages of subscriptions, which do
+    /// nothing to the session, up to the first other frame or the first that is not here whole.
+    #[inline(always)]
+    fn messages(&self, input: &[u8]) -> usize {
+        let kind = if self.resp3 { b'>' } else { b'*' };
+        let (mut at, mut words) = (0, Words::default());
+        while let Some([first, rest @ ..]) = input.get(at..)
+            && *first == kind
+            && let Some(length) = message(rest, &mut words)
+        {
+            at += 1 + length;
+        }
+        at
     }
 
     /// Takes a whole frame, which begins with `lead`.
@@ -255,6 +290,15 @@ impl Account {
     fn channels_of(&self, channels: Channels) -> u32 {
         self.extra().map_or(0, |extra| extra.channels[channels as usize])
     }
+}
+
+/// The length of the message that begins, behind its type byte, with these bytes.
+#[inline(always)]
+fn message(bytes: &[u8], words: &mut Words) -> Option<usize> {
+    let begin = bytes.first_chunk()?;
+    let (_, line, more) = MESSAGES.iter().find(|(message, ..)| *message == begin)?;
+    let rest = bytes.get(line - 2..)?.strip_prefix(b"\r\n")?;
+    Some(line + words.length(*more, rest)?)
 }
 
 fn confirmation(frame: Frame, lead: &[u8]) -> Option<Confirmation> {

@@ -11,5 +11,6 @@ mod replies;
 mod requests;
 
 pub(super) use args::args;
+pub(super) use pieces::Words;
 pub(super) use replies::{Frame, Replies, Reply};
 pub(super) use requests::{Request, Requests};

@@ -103,12 +103,122 @@ fn digit(byte: u8) -> u64 {
 /// `None` if it is not here whole, or is none.
 #[inline(always)]
 pub(super) fn bulk(input: &[u8]) -> Option<usize> {
-    let (length, line) = usual(input)?;
+    let Some(begin) = input.first_chunk() else { return long_bulk(input) };
+    let end = if is_like(begin, b"$??\r\n???") {
+        let [tens, ones] = [begin[1], begin[2]].map(|byte| byte.wrapping_sub(b'0'));
+        if !(1..=9).contains(&tens) || ones > 9 {
+            return None;
+        }
+        5 + 10 * usize::from(tens) + usize::from(ones)
+    } else if is_like(begin, b"$?\r\n????") && begin[1].is_ascii_digit() {
+        4 + usize::from(begin[1] - b'0')
+    } else {
+        return long_bulk(input);
+    };
+    (input.get(end..end + 2)? == b"\r\n").then_some(end + 2)
+}
+
+/// The same, of any usual length.
+fn long_bulk(input: &[u8]) -> Option<usize> {
+    let (length, line) = usual(input).filter(|_| input.first() == Some(&b'$'))?;
     let end = usize::try_from(length).ok()?.checked_add(line)?;
-    match input.get(end..)? {
-        [b'\r', b'\n', ..] => Some(end + 2),
-        _ => None,
+    input.get(end..)?.starts_with(b"\r\n").then_some(end + 2)
+}
+
+/// The frame before, for the next one of a pipeline is often as long: to compare is quicker than to
+/// read, and nothing has to wait for the result.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    /// Its first bytes: up to the end of its line.
+    line: u64,
+    mask: u64,
+    length: usize,
+}
+
+impl Before {
+    /// The length of the frame that `input` begins with, if its line is the same.
+    #[inline(always)]
+    pub(super) fn again(&self, input: &[u8]) -> Option<usize> {
+        let begin = u64::from_le_bytes(*input.first_chunk()?);
+        let body = input.get(..self.length)?;
+        (begin & self.mask == self.line && body.ends_with(b"\r\n")).then_some(self.length)
     }
+
+    /// Remembers the frame that `input` begins with, a bulk string or a line, if it is no unusual one.
+    #[inline(always)]
+    pub(super) fn set(&mut self, input: &[u8], length: usize) {
+        let line = match input {
+            [b'$', ..] if length < 16 => 4,
+            [b'$', ..] if length < 100 => 5,
+            _ => length,
+        };
+        if let Some(begin) = input.first_chunk()
+            && line <= begin.len()
+        {
+            self.mask = u64::MAX >> (64 - 8 * line);
+            self.line = u64::from_le_bytes(*begin) & self.mask;
+            self.length = length;
+        }
+    }
+
+    /// As [`bulk`].
+    #[inline(always)]
+    pub(super) fn bulk(&mut self, input: &[u8]) -> Option<usize> {
+        if let Some(length) = self.again(input) {
+            return Some(length);
+        }
+        self.read(input)
+    }
+
+    #[inline(never)]
+    fn read(&mut self, input: &[u8]) -> Option<usize> {
+        let length = bulk(input)?;
+        self.set(input, length);
+        Some(length)
+    }
+}
+
+/// Up to eight bulk strings in a row, time and again.
+#[derive(Debug, Default)]
+pub(in crate::proxy) struct Words([Before; 8]);
+
+impl Words {
+    /// The length of the `count` bulk strings that `input` begins with, if they are here whole.
+    #[inline(always)]
+    pub(in crate::proxy) fn length(&mut self, count: usize, input: &[u8]) -> Option<usize> {
+        let mut end = 0;
+        for before in self.0.get_mut(..count)? {
+            end += before.bulk(input.get(end..)?)?;
+        }
+        Some(end)
+    }
+}
+
+/// Whether bytes are the same but where there is a question mark.
+#[inline(always)]
+pub(super) const fn is_like(bytes: &[u8; 8], pattern: &[u8; 8]) -> bool {
+    let (mut wanted, mut mask) = ([0; 8], [0; 8]);
+    let mut at = 0;
+    while at < 8 {
+        if pattern[at] != b'?' {
+            (wanted[at], mask[at]) = (pattern[at], 0xff);
+        }
+        at += 1;
+    }
+    u64::from_le_bytes(*bytes) & u64::from_le_bytes(mask) == u64::from_le_bytes(wanted)
+}
+
+/// Goes over the words from `at` on that are here whole. Returns how many are left of `words`, and
+/// where they begin.
+#[inline(always)]
+pub(super) fn bulks(mut words: u64, mut at: usize, input: &[u8]) -> (u64, usize) {
+    while words > 0
+        && let Some(length) = input.get(at..).and_then(bulk)
+    {
+        at += length;
+        words -= 1;
+    }
+    (words, at)
 }
 
 /// The length of the line that `input` begins with, its line end included, if that is here.

@@ -1,7 +1,7 @@
 //! Where replies end.
 
 use super::lead::Lead;
-use super::pieces::{self, Integer, Pushed};
+use super::pieces::{self, Before, Integer, Pushed};
 
 /// The longest line, without its line end. Redis's own are far shorter; scripts and modules may
 /// answer anything.
@@ -97,6 +97,24 @@ impl Replies {
             return Reply::Whole { end, frame };
         }
         self.scan(input)
+    }
+
+    /// Goes over up to `most` frames that are here whole and of the simplest kinds, from one to the
+    /// next. Returns how many they are, and where the last one ends; 0 inside a frame.
+    #[inline(always)]
+    pub(in crate::proxy) fn run(&self, input: &[u8], most: u64) -> (u64, usize) {
+        let (mut found, mut at) = (0, 0);
+        if self.left == 0 {
+            let mut before = Before::default();
+            while found < most
+                && let Some(rest) = input.get(at..)
+                && let Some(length) = before.again(rest).or_else(|| first(rest, &mut before))
+            {
+                at += length;
+                found += 1;
+            }
+        }
+        (found, at)
     }
 
     fn scan(&mut self, input: &[u8]) -> Reply {
@@ -279,6 +297,13 @@ impl Replies {
     }
 }
 
+/// The length of the frame that `input` begins with, if it is a simple one.
+fn first(input: &[u8], before: &mut Before) -> Option<usize> {
+    let (length, _) = simple(input)?;
+    before.set(input, length);
+    Some(length)
+}
+
 /// The frame that `input` begins with, if it is here whole and of the simplest kinds: most are.
 #[inline(always)]
 fn simple(input: &[u8]) -> Option<(usize, Frame)> {
@@ -286,8 +311,7 @@ fn simple(input: &[u8]) -> Option<(usize, Frame)> {
     let (end, last) = match kind {
         b'+' | b'-' => (pieces::line(input).filter(|end| *end <= LINE_MAX as usize)?, None),
         b'_' if input.starts_with(b"_\r\n") => (3, None),
-        b'$' if input.starts_with(b"$-1\r\n") => (5, None),
-        b'$' => (pieces::bulk(input)?, None),
+        b'$' => (pieces::bulk(input).or_else(|| input.starts_with(b"$-1\r\n").then_some(5))?, None),
         b':' => {
             let (value, end) = pieces::usual(input)?;
             (end, Some(value as i64))

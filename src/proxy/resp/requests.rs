@@ -1,6 +1,6 @@
 //! Where requests end.
 
-use super::pieces::{self, Integer, Pushed};
+use super::pieces::{self, Integer, Pushed, Words};
 use super::quotes::Quotes;
 
 /// The longest line of an inline request, without its line feed; Redis's `PROTO_INLINE_MAX_SIZE`.
@@ -74,7 +74,7 @@ impl Requests {
             && let [b'*', ..] = input
             && let Some((words @ 1..=WORDS_MAX, line)) = pieces::usual(input)
         {
-            let (words, at) = whole_words(words, line, input);
+            let (words, at) = pieces::bulks(words, line, input);
             if words == 0 {
                 return Request::Whole { end: at };
             }
@@ -83,6 +83,27 @@ impl Requests {
             return self.scan(at, input);
         }
         self.scan(0, input)
+    }
+
+    /// Goes over requests that are here whole and whose first word is `plain`, from one to the next.
+    /// Returns how many they are, and where the last one ends; 0 inside a request.
+    #[inline(always)]
+    pub(in crate::proxy) fn run(
+        &self,
+        input: &[u8],
+        plain: impl Fn(&[u8]) -> bool,
+    ) -> (u64, usize) {
+        let (mut found, mut at) = (0, 0);
+        if let State::Between = self.state {
+            let mut words = Words::default();
+            while let Some(rest) = input.get(at..)
+                && let Some(length) = usual(rest, &plain, &mut words)
+            {
+                at += length;
+                found += 1;
+            }
+        }
+        (found, at)
     }
 
     fn scan(&mut self, mut at: usize, input: &[u8]) -> Request {
@@ -143,7 +164,7 @@ impl Requests {
         if first != b'$' {
             return Step::Lost;
         }
-        let (words, taken) = whole_words(u64::from(self.words), 0, rest);
+        let (words, taken) = pieces::bulks(u64::from(self.words), 0, rest);
         self.words = words as u32;
         if words == 0 {
             return Step::Whole(taken);
@@ -214,16 +235,19 @@ impl Requests {
     }
 }
 
-/// Goes over the words from `at` on that are here whole. Returns how many are left of `words`, and
-/// where they begin.
+/// The length of the request that `input` begins with, if its first word is `plain`. Only of the usual
+/// ones that are here whole: an array of up to nine words, the first of up to nine bytes.
 #[inline(always)]
-fn whole_words(mut words: u64, mut at: usize, input: &[u8]) -> (u64, usize) {
-    while words > 0
-        && let Some(word @ [b'$', ..]) = input.get(at..)
-        && let Some(length) = pieces::bulk(word)
-    {
-        at += length;
-        words -= 1;
+fn usual(input: &[u8], plain: impl Fn(&[u8]) -> bool, words: &mut Words) -> Option<usize> {
+    let begin = input.first_chunk()?;
+    let &[_, count @ b'1'..=b'9', _, _, _, length @ b'1'..=b'9', _, _] = begin else { return None };
+    if !pieces::is_like(begin, b"*?\r\n$?\r\n") {
+        return None;
     }
-    (words, at)
+    let (name, rest) = input.get(8..)?.split_at_checked(usize::from(length - b'0'))?;
+    let rest = rest.strip_prefix(b"\r\n")?;
+    if !plain(name) {
+        return None;
+    }
+    Some(8 + name.len() + 2 + words.length(usize::from(count - b'1'), rest)?)
 }

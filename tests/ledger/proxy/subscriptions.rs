@@ -174,3 +174,29 @@ fn counts_that_cannot_be_make_it_a_tunnel() {
         it.assert_stuck(Why::Tunnel);
     }
 }
+
+/// They are gone over many at a time, which must not swallow what stands between them.
+#[test]
+fn messages_do_nothing_wherever_they_are_cut() {
+    for (kind, pong) in [('*', "*2\r\n$4\r\npong\r\n$0\r\n\r\n"), ('>', "+PONG\r\n")] {
+        let message = |words: &str| {
+            let array = String::from_utf8(request(words)).unwrap();
+            array.replacen('*', &kind.to_string(), 1)
+        };
+        let messages =
+            ["message a text", "message a other", "pmessage ? a text", "smessage a text"]
+                .map(message)
+                .concat();
+        let leave = confirmation(kind, "unsubscribe", "a", 0);
+        let said = [&messages, pong, &messages, &leave, pong].concat();
+        for cut in 0..said.len() {
+            let mut it = in_protocol(kind);
+            it.ask("SUBSCRIBE a", &confirmation(kind, "subscribe", "a", 1));
+            it.send(&[request("PING"), request("UNSUBSCRIBE a"), request("PING")].concat());
+            it.answer(&said[..cut]);
+            assert!(!it.ledger.is_settled(), "{kind} {cut}");
+            it.answer(&said[cut..]);
+            it.assert_free();
+        }
+    }
+}
