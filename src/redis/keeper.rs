@@ -352,8 +352,11 @@ impl Keeper {
 
     /// What remains until the next question: little while an order waits for a busy Redis.
     pub fn pause_from(&self, asked: Instant) -> Duration {
-        let pause = if self.job.is_some() { BUSY_RETRY } else { self.heartbeat };
-        (asked + pause).saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+        let next = match self.job {
+            Some(_) => asked + BUSY_RETRY,
+            None => self.board.beat_after(asked.into_std(), self.heartbeat).into(),
+        };
+        next.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
     fn persistent(&self) -> bool {
