@@ -22,6 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::alarm::Alarm;
 use crate::config::Config;
 use crate::discovery::{self, Discovery, Search};
 use crate::election::{
@@ -99,6 +100,8 @@ struct Node {
     /// How long the data plane may go on without a sign of life of this loop.
     fresh_for: Duration,
     stopping: Stopping,
+    /// When the core wants its next turn.
+    alarm: Alarm,
     /// The run whose copy was current once.
     current_run: Option<RunId>,
     out: Vec<Action>,
@@ -169,6 +172,7 @@ impl Node {
             origin,
             fresh_for: config.timing.peer_timeout - config.timing.heartbeat,
             stopping: Stopping::new(config.timing.drain_timeout),
+            alarm: Alarm::new(),
             current_run: None,
             out: Vec::new(),
         })
@@ -193,7 +197,7 @@ impl Node {
                     self.take_waiting();
                 }
                 Some((endpoint, id)) = self.routed.recv() => self.confirmed(endpoint, id),
-                () = reached(deadline) => {
+                () = self.alarm.reached(deadline) => {
                     // What waits in the kernel is read before a timer is judged (ELECTION 3).
                     tokio::task::yield_now().await;
                     if !self.take_waiting() {
@@ -397,14 +401,6 @@ impl Node {
         self.proxy.shutdown();
         self.peers.shutdown().await;
         tracing::info!("stopped");
-    }
-}
-
-/// Waits for this moment, without a timer where it has come: each is late by up to two milliseconds,
-/// and setting one that is the next to fire wakes the runtime once more.
-async fn reached(moment: Instant) {
-    if Instant::now() < moment {
-        tokio::time::sleep_until(moment.into()).await;
     }
 }
 

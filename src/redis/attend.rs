@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::fence;
 use super::keeper::{Charge, Command, Keeper, Stale};
@@ -46,7 +46,7 @@ impl Keeper {
                         return Attended::Interrupted;
                     }
                 },
-                () = sleep_until(wake.unwrap_or(until)) => {}
+                () = self.alarm.reached(wake.unwrap_or(until).into_std()) => {}
             }
             let now = Instant::now();
             self.expire(now).await;
