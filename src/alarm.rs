@@ -103,6 +103,25 @@ mod tests {
         }
     }
 
+    /// How often this thread has waited for something.
+    fn waits() -> u64 {
+        let status = std::fs::read_to_string("/proc/thread-self/status").expect("readable");
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.expect("stated").trim().parse().expect("a number")
+    }
+
+    /// The runtime's timers take two for moments that are so far away.
+    #[tokio::test]
+    async fn a_moment_costs_one_wake_up() {
+        const MOMENTS: u64 = 6;
+        let (mut alarm, before) = (Alarm::new(), waits());
+        for _ in 0..MOMENTS {
+            alarm.reached(Instant::now() + 100 * MS).await;
+        }
+        let woken = waits() - before;
+        assert!((MOMENTS..MOMENTS * 3 / 2).contains(&woken), "{woken} for {MOMENTS}");
+    }
+
     #[tokio::test]
     async fn a_moment_that_has_come_is_not_waited_for() {
         let mut alarm = Alarm::new();
