@@ -2,6 +2,7 @@
 
 extern crate alloc;
 
+mod alarm;
 pub mod cli;
 pub mod config;
 pub mod discovery;

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::alarm::Alarm;
 use crate::config::Config;
 use crate::discovery::{self, Discovery, Search};
 use crate::election::{
@@ -104,6 +105,8 @@ struct Node {
     stopping: Stopping,
     /// The local Redis as the hive's routes name it.
     local: RedisAddr,
+    /// When the core wants its next turn.
+    alarm: Alarm,
     /// The run whose copy was current once.
     current_run: Option<RunId>,
     out: Vec<Action>,
@@ -182,6 +185,7 @@ impl Node {
             fresh_for: config.timing.peer_timeout - config.timing.heartbeat,
             stopping: Stopping::new(config.timing.drain_timeout),
             local,
+            alarm: Alarm::new(),
             current_run: None,
             out: Vec::new(),
         })
@@ -206,7 +210,7 @@ impl Node {
                     self.take_waiting();
                 }
                 Some((endpoint, id)) = self.routed.recv() => self.confirmed(endpoint, id),
-                () = tokio::time::sleep_until(deadline.into()) => {
+                () = self.alarm.reached(deadline) => {
                     // What waits in the kernel is read before a timer is judged (ELECTION 3).
                     tokio::task::yield_now().await;
                     if !self.take_waiting() {

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::fence;
 use super::keeper::{Charge, Command, Keeper, Stale};
@@ -35,6 +35,12 @@ impl Keeper {
         loop {
             let wake = [Some(until), self.beat(), self.job.map(|job| job.until)];
             let wake = wake.into_iter().flatten().chain(self.probes.front().copied()).min();
+            let alarm = &mut self.alarm;
+            let late = async move {
+                alarm.reached(wake.unwrap_or(until).into_std()).await;
+                // An answer that came before that counts, whatever this process was kept from.
+                tokio::task::yield_now().await;
+            };
             tokio::select! { biased;
                 done = what.as_mut() => return Attended::Done(done),
                 command = self.commands.recv() => match command {
@@ -46,7 +52,7 @@ impl Keeper {
                         return Attended::Interrupted;
                     }
                 },
-                () = sleep_until(wake.unwrap_or(until)) => {}
+                () = late => {}
             }
             let now = Instant::now();
             self.expire(now).await;

@@ -31,6 +31,14 @@ impl Board {
         (board, receiver)
     }
 
+    /// The first beat after a moment, of those that come every so often. All keepers have the same
+    /// ones, so that the process wakes once for their questions.
+    pub fn beat_after(&self, moment: Instant, every: Duration) -> Instant {
+        let since = moment.saturating_duration_since(self.began);
+        let late = since.as_nanos() % every.as_nanos().max(1);
+        moment + every - Duration::from_nanos(late as u64)
+    }
+
     /// Whether the local Redis saves its data to disk.
     pub fn persistent(&self) -> bool {
         self.facts.borrow().persistent
@@ -141,4 +149,25 @@ fn add(sentences: &mut Vec<String>, text: &String) -> bool {
     }
     sentences.push(text.clone());
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keeper of the watched master asks half as often: each of its beats is one of the other's.
+    #[test]
+    fn beats_are_the_same_for_all_and_never_further_away_than_asked_for() {
+        let (board, _facts) = Board::new();
+        let ms = Duration::from_millis;
+        for (moment, beat, double) in
+            [(0, 200, 400), (1, 200, 400), (199, 200, 400), (201, 400, 400)]
+        {
+            let at = board.began + ms(moment);
+            assert_eq!(board.beat_after(at, ms(200)), board.began + ms(beat), "{moment}");
+            assert_eq!(board.beat_after(at, ms(400)), board.began + ms(double), "{moment}");
+        }
+        let exactly = board.began + ms(200);
+        assert_eq!(board.beat_after(exactly, ms(200)), exactly + ms(200), "never at once");
+    }
 }

@@ -21,6 +21,7 @@ use super::resync::Resync;
 use super::settings::{Crowd, MISCONF};
 use super::shelf::Shelf;
 use super::wishes::MinReplicas;
+use crate::alarm::Alarm;
 use crate::election::{Input, OrderError, Passport, RedisAddr, RedisOrder, RedisView, RunId};
 
 /// A Redis that has not answered for this long is silent.
@@ -110,6 +111,8 @@ pub(super) struct Keeper {
     met: Option<RunId>,
     pub probes: VecDeque<Instant>,
     pub next_beat: Instant,
+    /// When a wait is interrupted.
+    pub alarm: Alarm,
     ended_in_a_row: u32,
     pub stop: bool,
 }
@@ -146,6 +149,7 @@ impl Keeper {
             met: None,
             probes: VecDeque::new(),
             next_beat: Instant::now(),
+            alarm: Alarm::new(),
             ended_in_a_row: 0,
             stop: false,
         }
@@ -352,8 +356,11 @@ impl Keeper {
 
     /// What remains until the next question: little while an order waits for a busy Redis.
     pub fn pause_from(&self, asked: Instant) -> Duration {
-        let pause = if self.job.is_some() { BUSY_RETRY } else { self.heartbeat };
-        (asked + pause).saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+        let next = match self.job {
+            Some(_) => asked + BUSY_RETRY,
+            None => self.board.beat_after(asked.into_std(), self.heartbeat).into(),
+        };
+        next.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
     fn persistent(&self) -> bool {
