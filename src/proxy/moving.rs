@@ -70,14 +70,8 @@ impl Detached {
     fn new(left: Leftover) -> Detached {
         let closed_by = (left.parted == Parted::Lost).then_some(left.generation);
         let wants = left.parted == Parted::Undone || !left.tail.is_empty();
-        Detached {
-            left,
-            change: Change::Planned,
-            closed_by,
-            alive_since: None,
-            wants,
-            waited: Waited::default(),
-        }
+        let waited = Waited { owed: left.parted == Parted::Undone, ..Waited::default() };
+        Detached { left, change: Change::Planned, closed_by, alive_since: None, wants, waited }
     }
 
     fn may_move(&self) -> bool {

@@ -125,7 +125,8 @@ impl Pass<'_> {
                     ledger::texts(sent).for_each(|text| self.worker.learn(&text));
                 }
                 if up.send > 0 {
-                    let sent = input.get(..up.send).filter(|_| up.plain);
+                    let moves = self.worker.shared().settings.move_sessions;
+                    let sent = input.get(..up.send).filter(|_| up.plain && moves);
                     ledger
                         .remember(sent.and_then(|sent| self.worker.recent.borrow_mut().note(sent)));
                 }

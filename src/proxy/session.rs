@@ -96,7 +96,7 @@ pub(super) async fn look(
     if worker.shared().elsewhere.is_some() {
         return Looked::Elsewhere;
     }
-    if worker.is_draining() {
+    if worker.is_draining() && !waited.owed {
         return Looked::Over(Leave::Drained);
     }
     match hold(client, seat, view, waited).await {
@@ -127,7 +127,9 @@ pub(super) async fn too_many(client: TcpStream, worker: &Worker) {
 /// Since when a client is held, if it was ever.
 #[derive(Default)]
 pub(super) struct Waited {
-    since: Option<Instant>,
+    pub(super) since: Option<Instant>,
+    /// It has asked something that was not answered: it is not let go without a word.
+    pub(super) owed: bool,
 }
 
 impl Waited {

@@ -99,7 +99,7 @@ pub(super) struct Keeper {
     pub saving: Option<Saving>,
     /// A save has paused the writes of this Redis.
     pub paused_here: bool,
-    /// The writes were paused by an order: a promotion ends it, nothing else but the order for it.
+    /// The writes were paused by an order: one that changes the role ends it, and the order for it.
     pub pause_ordered: bool,
     /// Full resyncs that have not come to their end, and what is said of them.
     pub resync: Resync,

@@ -127,22 +127,27 @@ impl Keeper {
             RedisOrder::ResumeWrites => self.pause_ordered = false,
             _ => {}
         }
-        let resume = match job.order {
-            RedisOrder::PauseWrites { .. } => false,
-            _ => self.paused_here || self.pause_ordered,
-        };
+        let paused = self.paused_here || self.pause_ordered;
+        let resume = paused && !matches!(job.order, RedisOrder::PauseWrites { .. });
+        let demoted =
+            resume && !matches!(job.order, RedisOrder::Promote { .. } | RedisOrder::ResumeWrites);
         let asked = link.clone();
         let asked = async move {
-            if resume {
+            if resume && !demoted {
                 asked.ask(&command(RedisOrder::ResumeWrites)).await;
             }
-            asked.info().await
+            let answer = asked.info().await;
+            if demoted && matches!(&answer, Answer::Text(info) if refuses_writes(info)) {
+                asked.ask(&command(RedisOrder::ResumeWrites)).await;
+            }
+            answer
         };
         match self.wait(ANSWER_TIMEOUT, asked).await {
             Attended::Done(Answer::Text(text)) => match Info::parse(&text) {
                 Ok(info) => {
-                    self.paused_here &= !resume;
-                    self.pause_ordered &= !resume;
+                    let resumed = resume && (!demoted || refuses_writes(&text));
+                    self.paused_here &= !resumed;
+                    self.pause_ordered &= !resumed;
                     self.passport = Some(info.passport);
                     self.tell(RedisView::Up(info.passport)).await;
                     self.end(job, Ok(info.passport)).await
@@ -222,6 +227,12 @@ impl Keeper {
             link.close();
         });
     }
+}
+
+/// Whether a replica takes no writes of clients: what waits at one that does would be done there, and
+/// nowhere else.
+fn refuses_writes(info: &str) -> bool {
+    info.lines().any(|line| line == "slave_read_only:1")
 }
 
 impl RedisOrder {

@@ -15,7 +15,8 @@ use crate::election::{RedisRole, RunId, Version};
 const FRESH: Duration = Duration::from_secs(30);
 
 /// Settings that can be put right on a running Redis, and what they must be (DESIGN 2.4).
-const LIVE: [(&str, &str); 5] = [
+const LIVE: [(&str, &str); 6] = [
+    ("replica-read-only", "yes"),
     ("repl-diskless-sync", "yes"),
     ("repl-diskless-sync-delay", "0"),
     ("repl-diskless-load", "disabled"),

@@ -111,6 +111,8 @@ impl Pair {
         self.hold();
         self.master.ask(&["CLIENT", "PAUSE", "2000", "WRITE"]);
         self.replica.await_copy_of(&self.master);
+        // What a master states as one is older than all that it says as none.
+        let before = self.hive.now();
         self.demote();
         if self.refuses {
             self.replica.ask(&["CLIENT", "UNPAUSE"]);
@@ -118,7 +120,6 @@ impl Pair {
                 self.replica.info_of("clients", "blocked_clients") == "0"
             });
         }
-        let before = self.hive.now();
         self.hive.route_keeping(forward(self.epoch, self.addr()), Keep::Planned { before });
         self.follow();
     }

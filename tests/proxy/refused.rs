@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 
+use redis_hive::election::Keep;
 use redis_hive::proxy::Why;
 
 use crate::fake::{Client, planned, request};
-use crate::pair::Pair;
+use crate::pair::{Pair, cut};
 use crate::rows::{SCRIPT, ping, planned_only, row};
 use crate::servers::{self, on_every_server};
 use crate::support::*;
@@ -14,6 +15,7 @@ use crate::support::*;
 on_every_server!(
     refused_by_the_old_master,
     refused_by_the_old_master_and_not_to_be_sent_again,
+    refused_while_the_hive_stops,
     blocked_for_a_time_that_ends_in_the_hold,
 );
 
@@ -47,31 +49,55 @@ fn refused_by_the_old_master(binary: &Path) {
 }
 
 /// Of a script nobody knows what it did before, and of what is no write the old master has done what
-/// it says: the client sees all of it.
+/// it says: the client sees all of it, and is cut then, for that is news of a master that is none.
 fn refused_by_the_old_master_and_not_to_be_sent_again(binary: &Path) {
     let mut pair = Pair::start(binary);
-    let script = |pair: &Pair, session: &mut Client| {
-        waits_there(pair, session, &[&["EVAL", SCRIPT, "1", "scripted"]]);
-    };
-    let mixed = |pair: &Pair, session: &mut Client| {
-        // As a hive does, so that one without a master answers all that is no write.
-        pair.on_both(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
-        waits_there(pair, session, &[&["INCR", "mixed"], &["PING"]]);
-    };
-    let refused = |_: &Pair, session: &mut Client| {
+    told_and_cut(&mut pair, &[&["EVAL", SCRIPT, "1", "scripted"]], |session| {
         // Which error comes from inside a script is different on every server.
         let said = session.frame().unwrap();
         assert!(said.starts_with('-'), "{said}");
-        assert_eq!(session.call(&["EXISTS", "scripted", "mixed"]), "0");
-    };
-    let refused_and_done = |pair: &Pair, session: &mut Client| {
+    });
+    // As a hive does, so that one without a master answers all that is no write.
+    pair.on_both(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
+    told_and_cut(&mut pair, &[&["INCR", "mixed"], &["PING"]], |session| {
         assert!(session.frame().unwrap().starts_with("-READONLY"));
         assert_eq!(session.frame().unwrap(), "PONG");
-        ping(pair, session);
-        assert_eq!(session.call(&["EXISTS", "scripted", "mixed"]), "0");
-    };
-    row(&mut pair, "script", &script, &refused, planned_only(Why::Outstanding));
-    row(&mut pair, "mixed", &mixed, &refused_and_done, planned_only(Why::Outstanding));
+    });
+    assert_eq!(pair.client().call(&["EXISTS", "scripted", "mixed"]), "0");
+}
+
+/// In a planned change the client gets these replies of the old master.
+fn told_and_cut(pair: &mut Pair, requests: &[&[&str]], told: impl Fn(&mut Client)) {
+    let mut session = pair.client();
+    waits_there(pair, &mut session, requests);
+    let before = cut(&pair.counters(), Why::Stale);
+    let keep = parked(pair);
+    told(&mut session);
+    pair.move_master(keep);
+    session.expect_cut(&format!("{requests:?}"));
+    assert_eq!(cut(&pair.counters(), Why::Stale), before + 1, "{requests:?}");
+}
+
+/// The master of a planned change is one no more, and there is no other yet.
+fn parked(pair: &Pair) -> Keep {
+    pair.hold();
+    let keep = planned(&pair.hive);
+    pair.master.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    pair.master.ask(&["CLIENT", "UNPAUSE"]);
+    keep
+}
+
+/// Its client is owed a reply, so it is not let go with the others.
+fn refused_while_the_hive_stops(binary: &Path) {
+    let mut pair = Pair::start(binary);
+    let mut session = pair.client();
+    waits_there(&pair, &mut session, &[&["INCR", "count"]]);
+    pair.hive.proxy.drain();
+    let keep = parked(&pair);
+    pair.hive.wait_for("it waits for another master", |c| c.held == 1);
+    pair.move_master(keep);
+    assert_eq!(session.frame().unwrap(), "1", "done once, by the next one");
+    session.frame().expect_err("then it is let go");
 }
 
 /// Sends these at once to a master that makes writes wait.

@@ -129,6 +129,30 @@ async fn writes_that_wait_are_refused_by_what_is_parked() {
     }
 }
 
+/// A replica that takes writes would do what waits there, and no other copy would have it.
+#[tokio::test]
+async fn what_waits_at_a_replica_that_takes_writes_goes_on_waiting() {
+    let Some(binary) = system() else { return };
+    let server = Server::master(&binary);
+    let mut room = Room::at(server.addr);
+    let run_id = room.up("the master", |_| true).await.run_id;
+    room.facts("it has been looked at", |facts| facts.run_id == Some(run_id)).await;
+    server.ask(&["CONFIG", "SET", "replica-read-only", "no"]);
+    room.redis.order(1, Target::Own, run_id, RedisOrder::PauseWrites { ms: 60_000 });
+    room.done(1).await.expect("it pauses");
+    let mut client = server.client();
+    let waiting = std::thread::spawn(move || send(&mut client, &["SET", "held", "value"]));
+    soon("it waits", || (server.info_of("clients", "blocked_clients") == "1").then_some(())).await;
+    room.redis.order(2, Target::Own, run_id, RedisOrder::Park);
+    assert!(room.done(2).await.expect("it is parked").parked());
+    assert_eq!(server.info_of("clients", "blocked_clients"), "1", "nothing was done");
+    server.ask(&["CONFIG", "SET", "replica-read-only", "yes"]);
+    room.redis.order(3, Target::Own, run_id, RedisOrder::ResumeWrites);
+    room.done(3).await.expect("it goes on");
+    let refused = waiting.join().expect("the writer").expect_err("it is no master");
+    assert_eq!(refused.code(), Some("READONLY"), "{refused}");
+}
+
 #[tokio::test]
 async fn a_sync_that_moves_is_seen_to_move() {
     let Some(binary) = system() else { return };

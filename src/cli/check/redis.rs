@@ -22,7 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(3);
 const OLDEST: Version = Version { major: 6, minor: 2, patch: 0 };
 
 /// Boot flags, what each must be, and what goes wrong otherwise.
-const SETTINGS: [(&str, &str, &str); 6] = [
+const SETTINGS: [(&str, &str, &str); 7] = [
+    ("replica-read-only", "yes", "a copy takes writes that no other copy gets"),
     ("save", "", "a snapshot left on disk is loaded after a restart as if it were fresh"),
     ("appendonly", "no", "an old log is loaded after a restart as if it were fresh"),
     ("repl-diskless-sync", "yes", "a full copy goes through the disk first"),

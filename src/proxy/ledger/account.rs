@@ -15,6 +15,8 @@ const SCRIPTS_MAX: usize = 64;
 const SPECIALS_MAX: usize = 2048;
 /// So many of them have room for good.
 const SPECIALS_KEPT: usize = 8;
+/// The shortest request that gets a reply: a letter and a line feed.
+const REQUEST_MIN: u64 = 2;
 /// There is no such request.
 pub(super) const NEVER: u64 = u64::MAX;
 
@@ -241,12 +243,14 @@ impl Account {
         self.may_be_refused() || (self.is_kept() && self.is_blocked())
     }
 
-    /// The same, of requests that do not block.
+    /// The same, of requests that do not block. Of more than were let go last nothing need be held back.
     pub(super) fn may_be_refused(&self) -> bool {
-        self.mark.is_some() && self.sent != self.answered
+        let outstanding = self.sent - self.answered;
+        let most = |mark: Mark| mark.len() as u64 / REQUEST_MIN;
+        outstanding > 0 && self.mark.is_some_and(|mark| outstanding <= most(mark))
     }
 
-    /// Every request gets one reply, which does not matter.
+    /// Every request gets one reply, which does not matter, and the session can go on elsewhere.
     pub(super) fn is_plain(&self) -> bool {
         self.due == NEVER
             && !self.half
@@ -255,6 +259,7 @@ impl Account {
             && !self.begun.is_any()
             && !self.open.is_any()
             && self.tunnel.is_none()
+            && !(self.subscribed || self.tracking || self.bound || self.script_lost)
     }
 
     /// As [`super::Ledger::again`].

@@ -66,10 +66,15 @@ pub(super) fn last(sent: &[u8], count: u64) -> Option<&[u8]> {
     }
     let first = ends.len().checked_sub(usize::try_from(count).ok()? + 1)?;
     let last = rest.is_empty().then(|| sent.get(*ends.get(first)?..))??;
-    (0..count).try_fold(last, |rest, _| {
+    let mut rest = last;
+    while !rest.is_empty() {
         let Request::Whole { end } = Requests::default().next(rest) else { return None };
-        may_be_sent_again(rest.get(..end)?).then(|| rest.get(end..))?
-    })?;
+        let (request, behind) = rest.split_at_checked(end)?;
+        if !may_be_sent_again(request) {
+            return None;
+        }
+        rest = behind;
+    }
     Some(last)
 }
 

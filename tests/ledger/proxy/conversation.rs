@@ -49,7 +49,7 @@ impl Conversation {
         assert!(up.body == 0 || up.send == self.up.len(), "{up:?} of {}", self.up.len());
         let sent: Vec<u8> = self.up.drain(..up.send).collect();
         if !sent.is_empty() {
-            let mark = Mark::new(1, 1).filter(|_| up.plain);
+            let mark = Mark::new(1, sent.len().min(Mark::LONGEST)).filter(|_| up.plain);
             self.ledger.remember(mark);
             self.last = mark.map(|_| sent.clone());
         }

@@ -86,6 +86,27 @@ fn requests_that_are_not_remembered_are_not_sent_again() {
     it.assert_free();
 }
 
+/// Of more than the last piece can hold nothing is kept from the client until all is known.
+#[test]
+fn refusals_of_many_requests_are_not_held_back() {
+    let mut it = sent(&["SET a 1"; 100]);
+    it.send(&request("SET b 2"));
+    assert_eq!(it.answer(READONLY.repeat(50)).send, 50 * READONLY.len());
+    it.answer(READONLY.repeat(51));
+    it.assert_free();
+}
+
+/// A session that could not go on elsewhere is told.
+#[test]
+fn who_cannot_be_moved_sees_the_refusal() {
+    let mut it = Conversation::default();
+    it.ask("HELLO 3", "%1\r\n+proto\r\n:3\r\n");
+    it.ask("SUBSCRIBE a", ">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    it.held = true;
+    it.send(&request("SET a b"));
+    assert_eq!(it.answer(READONLY).send, READONLY.len());
+}
+
 /// They may have done something before, mean something else later, or are followed by half of one.
 #[test]
 fn not_all_can_be_sent_again() {
@@ -108,6 +129,15 @@ fn not_all_can_be_sent_again() {
             let nothing_known = words == "CLIENT ID";
             assert_eq!(it.answer(&refusals).undone, nothing_known, "{pipeline:?}");
         }
+    }
+    // What has no words gets no reply, and hides nothing.
+    for blank in ["\r\n", "*0\r\n", "\r\n*0\r\n"] {
+        let mut it = Conversation { held: true, ..Conversation::default() };
+        it.send(&[blank.as_bytes(), &request("XGROUP CREATE s g $ MKSTREAM")].concat());
+        assert!(!it.answer(READONLY).undone, "{blank:?}");
+        let mut it = Conversation { held: true, ..Conversation::default() };
+        it.send(&[blank.as_bytes(), &request("SET a b")].concat());
+        assert!(it.answer(READONLY).undone, "{blank:?}");
     }
     let mut it = sent(&["SET a b"]);
     it.send(&encode(&[b"SET", b"key", &[b'x'; 100_000]])[..50_000]);
