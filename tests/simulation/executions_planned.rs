@@ -87,7 +87,7 @@ fn a_successor_without_a_route_is_asked_again_after_a_while() {
 }
 
 /// `questions`: what the leader asks the successor in 400 ms, with the look at its port that comes
-/// every second.
+/// every other second.
 fn silent_at_first(w: &mut World, path: Path, questions: RangeInclusive<u64>) {
     w.settled();
     w.shut_door(A, C, path);
