@@ -17,6 +17,7 @@ mod show;
 mod stopping;
 mod successors;
 mod troubles;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -211,8 +212,7 @@ impl Node {
                 }
                 Some((endpoint, id)) = self.routed.recv() => self.confirmed(endpoint, id),
                 () = self.alarm.reached(deadline) => {
-                    // What waits in the kernel is read before a timer is judged (ELECTION 3).
-                    tokio::task::yield_now().await;
+                    waiting::let_others_read().await;
                     if !self.take_waiting() {
                         self.tick();
                     }

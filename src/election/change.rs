@@ -22,6 +22,8 @@ const LAG: u64 = 1 << 20;
 /// Longest wait for the successor's first answer: nobody is held yet. A busy machine gets more than one
 /// question.
 const ASK_WAIT: Duration = Duration::from_secs(1);
+/// Between two such questions: that nobody is there can be known at once.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// Longest wait for the others to hold.
 const HOLD_WAIT: Duration = Duration::from_millis(150);
 /// The writes of the master wait for so long at most, by themselves.
@@ -325,7 +327,7 @@ impl Core {
     pub(super) fn next_of_change(&self) -> Option<Time> {
         let change = self.change()?;
         Some(match &change.step {
-            Step::Asking => change.began + ASK_WAIT,
+            Step::Asking => (self.now() + ASK_AGAIN).min(change.began + ASK_WAIT),
             Step::Holding(_) => change.began + HOLD_WAIT,
             Step::Nearing(_, since) | Step::Catching(_, since) => *since + CATCH_UP,
             Step::Pausing | Step::Demoting => change.began + WHOLE,

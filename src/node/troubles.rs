@@ -12,7 +12,7 @@ use crate::redis::{BootFence, Memory};
 const NAMED: usize = 3;
 
 /// What this hive complains about, as it tells it to the others. `open`: others reach its peer port,
-/// and need no secret. `limit`: the memory that the local Redis can have, bytes; 0: not known.
+/// and need no secret. `limit`: of the local Redis, bytes; 0: not known.
 pub(super) fn own(from: &Sources<'_>, open: bool, limit: u64) -> Troubles {
     let (redis, facts) = (!from.view.witness, from.facts);
     let unset = !facts.missing_flags.is_empty() || !facts.warnings.is_empty();

@@ -1,7 +1,9 @@
 //! What must hold at every moment: the invariants of `docs/invariants.md`, by their numbers.
 
+use std::collections::BTreeMap;
+
 use redis_hive::election::{
-    Epoch, Frame, HiveRole, Incarnation, Message, NodeId, RedisOrder, Route,
+    Epoch, Frame, HiveRole, Incarnation, Message, NodeId, RedisAddr, RedisOrder, Route,
 };
 
 use crate::hive::Seen;
@@ -26,6 +28,8 @@ pub struct Checks {
     pub spoiled: bool,
     /// Full syncs begun.
     pub full_syncs: u64,
+    /// How often each host has asked each Redis who it is.
+    pub probes: BTreeMap<(usize, RedisAddr), u64>,
     /// Questions of people, by token - 1.
     pub asks: Vec<crate::checks_planned::Asked>,
     /// Orders to lead that were sent.

@@ -164,6 +164,7 @@ impl World {
             Action::Fence { master, to } => self.fence(host, master, to),
             Action::LiftFence => hive.fence = None,
             Action::Probe(addr) => {
+                *self.checks.probes.entry((host, addr)).or_default() += 1;
                 let delay = self.rng.between(300, 2 * MS);
                 self.after(delay, Event::ProbeEnds { host, life, addr, waited: false });
             }
@@ -262,7 +263,7 @@ impl World {
         let there = &self.hosts[at];
         match self.net.redis_path(host, at) {
             Path::Refused => return RedisView::Gone,
-            Path::Dropped => return RedisView::Silent,
+            Path::Dropped | Path::NoRoute => return RedisView::Silent,
             Path::Open => {}
         }
         let redis = &there.redis;
@@ -287,6 +288,8 @@ impl World {
 
     pub fn probe_ends(&mut self, host: usize, life: u32, addr: RedisAddr, waited: bool) {
         let view = self.look(host, addr);
+        let told = self.host_at(addr.ip).map(|at| self.net.redis_path(host, at));
+        let waited = waited || told == Some(Path::NoRoute);
         if view == RedisView::Silent && !waited {
             self.after(SILENT_AFTER, Event::ProbeEnds { host, life, addr, waited: true });
         } else {

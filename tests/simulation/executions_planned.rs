@@ -1,5 +1,7 @@
 //! Executions of ELECTION 9 about planned changes: switchovers, pods that stop, pause mode.
 
+use std::ops::RangeInclusive;
+
 use redis_hive::election::frame::Verdict;
 use redis_hive::election::{Ask, Keep, RedisOrder, Route};
 
@@ -75,17 +77,31 @@ fn a_switchover_loses_nothing_and_pauses_for_milliseconds() {
 /// Nobody is held while it is asked, so an answer that comes late is worth another question.
 #[test]
 fn a_successor_that_is_slow_at_first_is_asked_again() {
-    execution(3, plain, |w| {
-        w.settled();
-        w.shut_door(A, C, Path::Dropped);
-        let token = switchover(w, A, Some(C));
-        w.run_for(400 * MS);
-        assert!(!w.holds(), "nobody waits for it");
-        w.shut_door(A, C, Path::Open);
-        w.expect(SEC, "the answer", |w| w.verdict(token) == Some(Verdict::Done));
-        w.expect(SEC, "C leads", |w| w.agreed() == Some(C));
-        w.ends_whole(3 * SEC);
-    });
+    execution(3, plain, |w| silent_at_first(w, Path::Dropped, 2..=3));
+}
+
+/// That nobody is there is known at once, and is no reason to ask without a pause.
+#[test]
+fn a_successor_without_a_route_is_asked_again_after_a_while() {
+    execution(3, plain, |w| silent_at_first(w, Path::NoRoute, 3..=6));
+}
+
+/// `questions`: what the leader asks the successor in 400 ms, with the look at its port that comes
+/// every other second.
+fn silent_at_first(w: &mut World, path: Path, questions: RangeInclusive<u64>) {
+    w.settled();
+    w.shut_door(A, C, path);
+    let asked = |w: &World| w.checks.probes.get(&(A, w.redis_addr(C))).copied().unwrap_or_default();
+    let before = asked(w);
+    let token = switchover(w, A, Some(C));
+    w.run_for(400 * MS);
+    assert!(!w.holds(), "nobody waits for it");
+    let asked = asked(w) - before;
+    assert!(questions.contains(&asked), "{asked} questions");
+    w.shut_door(A, C, Path::Open);
+    w.expect(SEC, "the answer", |w| w.verdict(token) == Some(Verdict::Done));
+    w.expect(SEC, "C leads", |w| w.agreed() == Some(C));
+    w.ends_whole(3 * SEC);
 }
 
 /// Everybody can replicate from the oldest version: it takes over, and the log says why.

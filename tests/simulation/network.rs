@@ -38,6 +38,8 @@ pub enum Path {
     Dropped,
     /// It is answered with RST.
     Refused,
+    /// It is answered with "no route to host": nobody is known to be there, or to have gone.
+    NoRoute,
 }
 
 /// The mood of the whole network.

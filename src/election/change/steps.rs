@@ -10,7 +10,7 @@ use super::super::cause::Cause;
 use super::super::frame::{Hold, Message, Order};
 use super::super::io::{Action, RedisOrder, RedisView, Target};
 use super::super::types::{Epoch, Master, NodeId, Passport, Time};
-use super::{HOLD_WAIT, LAG, PAUSE_MS, Step};
+use super::{ASK_AGAIN, HOLD_WAIT, LAG, PAUSE_MS, Step};
 
 impl Core {
     /// 1. How near the successor is, by its own word: what its hive stated may be half a second old.
@@ -25,7 +25,7 @@ impl Core {
             (None, Some(RedisView::Up(passport))) if passport.run_id == run_id => passport.offset,
             // It took too long: the next answer may come in time.
             (None, Some(RedisView::Silent)) => {
-                return self.look.want(redis, now, now, None, out);
+                return self.look.want(redis, now - ASK_AGAIN, now, None, out);
             }
             _ => return self.look.want(redis, began, now, None, out),
         };
