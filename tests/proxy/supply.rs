@@ -107,6 +107,8 @@ fn a_text_that_comes_later_is_brought() {
     let (hive, mut client) = served(&old);
     hive.proxy.successors(successor(&next, 1));
     client.ok(&["EVALSHA", SHA, "0"]);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(next.server.accepted(), 0, "there is nothing to bring yet");
     client.ok(&["EVAL", TEXT, "0"]);
     wait_until("it is brought", || loads(&next) == 1);
 }
