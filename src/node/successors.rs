@@ -23,3 +23,20 @@ pub(super) fn of(view: &View, local: RedisAddr) -> Vec<(RedisAddr, RunId)> {
     all.truncate(MOST);
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::examples::{copy, peer, redis, view};
+    use super::*;
+
+    #[test]
+    fn only_replicas_that_are_where_their_hive_is() {
+        let all =
+            |view: &View| of(view, redis(1)).iter().map(|(addr, _)| *addr).collect::<Vec<_>>();
+        assert_eq!(all(&view(2, 2)), [redis(3)]);
+        let own = View { copy: Some(copy(1, Some(2))), redis_answers: true, ..view(2, 2) };
+        assert_eq!(all(&own), [redis(1), redis(3)]);
+        let elsewhere = PeerView { redis: Some(redis(9)), ..peer(3, Some(2)) };
+        assert!(all(&View { peers: vec![elsewhere], ..view(2, 2) }).is_empty());
+    }
+}
