@@ -46,8 +46,12 @@ impl Shared {
         self.successors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// These may be the next master; tells all workers if they are others than before.
+    /// These may be the next master; tells all workers if they are others than before. Where no session
+    /// is moved nobody needs to know.
     pub(super) fn set_successors(&self, successors: Vec<Successor>) {
+        if !self.settings.move_sessions {
+            return;
+        }
         let mut old = self.successors.lock().unwrap_or_else(PoisonError::into_inner);
         if **old != successors {
             *old = Arc::new(successors);

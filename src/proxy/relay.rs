@@ -368,9 +368,10 @@ impl Link {
         if waiting != waited {
             self.seat.worker().count_waiting(waited, waiting);
         }
-        let asked = self.seat.worker().asks_for_scripts() && !self.ledger.scripts().is_empty();
+        let worker = self.seat.worker();
+        let asked = !self.ledger.scripts().is_empty() && worker.asks_for_scripts(self.slot);
         if self.ledger.take_script_news() || asked {
-            self.seat.worker().runs_scripts(self.slot, &self.ledger);
+            worker.runs_scripts(self.slot, &self.ledger);
         }
     }
 

@@ -1,8 +1,9 @@
 //! The texts of Lua scripts that went by, so that a session which runs them by their SHA-1 can go on
 //! with a master that has never seen them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha1_smol::Sha1;
@@ -13,6 +14,8 @@ const MOST: usize = 1024 * 1024;
 const LONGEST: usize = MOST / 4;
 /// Bytes a script takes beside its text, about.
 const BESIDE: usize = 250;
+/// Texts looked out for at most.
+const WANTED: usize = 1024;
 
 /// A script's SHA-1 as Redis writes it: 40 lower-case hex digits.
 pub(super) type Sha = [u8; 40];
@@ -24,12 +27,16 @@ pub(super) struct Scripts {
     /// keys of its own, so that nobody can make two texts look the same.
     hasher: RandomState,
     store: Mutex<Store>,
+    /// How many texts came that had been looked out for.
+    learned: AtomicU32,
 }
 
 #[derive(Default)]
 struct Store {
     scripts: HashMap<u64, Script>,
     by_sha: HashMap<Sha, u64>,
+    /// Those that were asked for in vain.
+    wanted: BTreeSet<Sha>,
     /// Who was used when, oldest first.
     order: BTreeMap<u64, u64>,
     uses: u64,
@@ -54,7 +61,11 @@ impl Scripts {
         }
         // Not under the lock, which every thread may want.
         let sha = sha(text);
-        self.store().put(key, sha, text.into());
+        let mut store = self.store();
+        store.put(key, sha, text.into());
+        if store.wanted.remove(&sha) {
+            self.learned.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The text with this SHA-1.
@@ -72,6 +83,25 @@ impl Scripts {
         }
         let store = self.store();
         shas.iter().all(|sha| store.by_sha.contains_key(sha))
+    }
+
+    /// Those of these that are here. The others are looked out for.
+    pub(super) fn known_of<'a>(&self, shas: impl IntoIterator<Item = &'a Sha>) -> Vec<Sha> {
+        let mut store = self.store();
+        let (known, wanted): (Vec<Sha>, Vec<Sha>) =
+            shas.into_iter().copied().partition(|sha| store.by_sha.contains_key(sha));
+        for sha in wanted {
+            if store.wanted.len() >= WANTED {
+                store.wanted.pop_first();
+            }
+            store.wanted.insert(sha);
+        }
+        known
+    }
+
+    /// Another number than before if a text has come that [`Scripts::known_of`] was asked for in vain.
+    pub(super) fn learned(&self) -> u32 {
+        self.learned.load(Ordering::Relaxed)
     }
 
     fn store(&self) -> std::sync::MutexGuard<'_, Store> {
@@ -156,6 +186,21 @@ mod tests {
         assert_eq!(store.order.len(), store.scripts.len());
         assert_eq!(store.by_sha.len(), store.scripts.len());
         assert_eq!(store.bytes, store.scripts.len() * (10_000 + BESIDE));
+    }
+
+    #[test]
+    fn who_asks_for_a_text_that_is_not_here_learns_when_it_is() {
+        let scripts = Scripts::default();
+        scripts.offer(b"return 2");
+        assert_eq!(scripts.learned(), 0, "nobody has asked");
+        assert!(scripts.known_of([RETURN_1]).is_empty());
+        scripts.offer(b"return 1");
+        assert_eq!(scripts.learned(), 1);
+        assert_eq!(scripts.known_of([RETURN_1, &[b'0'; 40]]), [*RETURN_1]);
+        for n in 0..2 * WANTED {
+            scripts.known_of([&sha(&n.to_be_bytes())]);
+        }
+        assert_eq!(scripts.store().wanted.len(), WANTED);
     }
 
     #[test]

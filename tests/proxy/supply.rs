@@ -1,6 +1,8 @@
 //! Scripts that sessions run are where the next master may be before it is one.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis_hive::election::{Id, RedisAddr};
@@ -85,6 +87,71 @@ fn without_scripts_or_successors_nothing_is_connected() {
     assert_eq!(next.server.accepted(), 0);
     client.ok(&["EVALSHA", SHA, "0"]);
     wait_until("it is brought", || loads(&next) == 1);
+}
+
+#[test]
+fn where_no_session_is_moved_nothing_is_brought() {
+    let (old, next) = (Fake::with(Data::default(), forgets), Fake::with(Data::default(), forgets));
+    let (hive, mut client) = served_with(&old, |settings| settings.move_sessions = false);
+    client.call(&["SCRIPT", "LOAD", TEXT]);
+    hive.proxy.successors(successor(&next, 1));
+    client.ok(&["EVALSHA", SHA, "0"]);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(next.server.accepted(), 0);
+}
+
+/// As libraries do it: EVALSHA, and after NOSCRIPT the text.
+#[test]
+fn a_text_that_comes_later_is_brought() {
+    let (old, next) = (Fake::with(Data::default(), forgets), Fake::with(Data::default(), forgets));
+    let (hive, mut client) = served(&old);
+    hive.proxy.successors(successor(&next, 1));
+    client.ok(&["EVALSHA", SHA, "0"]);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(next.server.accepted(), 0, "there is nothing to bring yet");
+    client.ok(&["EVAL", TEXT, "0"]);
+    wait_until("it is brought", || loads(&next) == 1);
+}
+
+/// Who may not bring a script is not tried for ever, and does not keep others from bringing it.
+#[test]
+fn what_one_user_could_not_bring_another_one_does() {
+    const TRIES: usize = 5;
+    let refused = Arc::new(AtomicUsize::new(0));
+    let next = Fake::with(Data::default(), move |words| {
+        let refuse = words[0] == "SCRIPT" && refused.fetch_add(1, Ordering::SeqCst) < TRIES;
+        let refusal = || Some(Act::Say("-NOPERM no permissions\r\n".to_owned()));
+        if refuse { refusal() } else { forgets(words) }
+    });
+    let old = Fake::with(Data::default(), forgets);
+    let (hive, mut client) = served_with(&old, |settings| settings.threads = 1);
+    hive.proxy.successors(successor(&next, 1));
+    client.ok(&["AUTH", "refused"]);
+    client.ok(&["EVAL", TEXT, "0"]);
+    client.ok(&["EVALSHA", SHA, "0"]);
+    let asked = || next.asked().iter().filter(|asked| asked.starts_with("SCRIPT")).count();
+    wait_until("it was tried", || asked() == TRIES);
+    client.ok(&["EVALSHA", SHA, "0"]);
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(asked(), TRIES, "no more of that");
+    let mut other = answered(&hive);
+    other.ok(&["AUTH", "secret"]);
+    other.ok(&["EVALSHA", SHA, "0"]);
+    wait_until("it is brought", || loads(&next) == 1);
+}
+
+/// Whoever may be the next master may change at any time, also while scripts are being brought.
+#[test]
+fn who_runs_scripts_is_asked_again_by_each_change() {
+    let (old, next) = (Fake::with(Data::default(), forgets), Fake::with(Data::default(), forgets));
+    let (hive, mut client) = served(&old);
+    client.call(&["SCRIPT", "LOAD", TEXT]);
+    for run in 1..=50 {
+        hive.proxy.successors(successor(&next, run));
+        wait_until("it is brought", || loads(&next) == usize::from(run));
+        // Until about the moment at which the worker looks whether that was all.
+        std::thread::sleep(Duration::from_micros(18_000 + 80 * u64::from(run)));
+    }
 }
 
 fn exists(pair: &Pair, sha: &str) -> bool {

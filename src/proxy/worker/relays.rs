@@ -20,6 +20,8 @@ pub(super) struct Relays {
     kept: Vec<u32>,
     /// The next slot to be woken, while not all are that have to be.
     waking: Option<usize>,
+    /// The same of those whose sessions run scripts.
+    asking: Option<usize>,
 }
 
 struct Slot {
@@ -30,8 +32,8 @@ struct Slot {
     visitor: bool,
     /// A visitor whose session is to end with its last reply.
     sent_home: bool,
-    /// Its session runs scripts by their SHA-1.
-    scripted: bool,
+    /// Its session runs scripts by their SHA-1, and has told them last in this round.
+    scripts: Option<u32>,
 }
 
 impl Relays {
@@ -44,7 +46,7 @@ impl Relays {
             half_closed: false,
             visitor,
             sent_home: false,
-            scripted: false,
+            scripts: None,
         });
         if let Some(index) = self.free.pop() {
             self.slots[index as usize] = slot;
@@ -68,19 +70,16 @@ impl Relays {
         true
     }
 
-    /// The session of this slot runs scripts.
-    pub(super) fn runs_scripts(&mut self, slot: u32) {
+    /// The session of this slot runs scripts, and tells them in this round.
+    pub(super) fn runs_scripts(&mut self, slot: u32, round: u32) {
         if let Some(slot) = self.get(slot) {
-            slot.scripted = true;
+            slot.scripts = Some(round);
         }
     }
 
-    /// Wakes those that run scripts; false if there are none.
-    pub(super) fn wake_scripted(&self) -> bool {
-        let mut scripted = self.slots.iter().flatten().filter(|slot| slot.scripted).peekable();
-        let any = scripted.peek().is_some();
-        scripted.for_each(|slot| slot.waker.wake_by_ref());
-        any
+    /// In which round the session of this slot has told its scripts last.
+    pub(super) fn told_scripts(&self, slot: u32) -> Option<u32> {
+        self.slots.get(slot as usize)?.as_ref()?.scripts
     }
 
     /// Makes the requests of this slot wait for the end of a held route.
@@ -130,17 +129,28 @@ impl Relays {
         self.waking = Some(0);
     }
 
+    /// The same of those whose sessions run scripts.
+    pub(super) fn begin_asking(&mut self) {
+        self.asking = Some(0);
+    }
+
     /// Whether not all are woken yet that have to be.
     pub(super) fn is_waking(&self) -> bool {
-        self.waking.is_some()
+        self.waking.is_some() || self.asking.is_some()
     }
 
     /// Wakes the next ones of all.
     pub(super) fn wake_some(&mut self) {
-        let Some(from) = self.waking else { return };
+        self.waking = self.waking.and_then(|from| self.wake_from(from, |_| true));
+        self.asking = self.asking.and_then(|from| self.wake_from(from, |it| it.scripts.is_some()));
+    }
+
+    /// Wakes some of the slots from here on. Returns where the others begin.
+    fn wake_from(&self, from: usize, is_meant: impl Fn(&Slot) -> bool) -> Option<usize> {
         let rest = self.slots.get(from..).unwrap_or_default();
-        rest.iter().take(BATCH).flatten().for_each(|slot| slot.waker.wake_by_ref());
-        self.waking = (rest.len() > BATCH).then_some(from + BATCH);
+        let some = rest.iter().take(BATCH).flatten().filter(|slot| is_meant(slot));
+        some.for_each(|slot| slot.waker.wake_by_ref());
+        (rest.len() > BATCH).then_some(from + BATCH)
     }
 
     /// Lets requests go on.
