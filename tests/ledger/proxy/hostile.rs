@@ -71,7 +71,9 @@ fn sized(words: &str) -> Vec<u8> {
 type View = ([Result<(), Why>; 2], bool, bool, Vec<String>, Vec<[u8; 40]>, Option<String>);
 
 fn view(it: &mut Conversation) -> View {
-    let moves = it.may_move();
+    // That a time was over in a hold counts as news by its moment, if it is not seen to be just that.
+    let moves =
+        it.may_move().map(|may| may.or_else(|why| (why == Why::Stale).then_some(()).ok_or(why)));
     let (settled, midway) = (it.ledger.is_settled(), it.ledger.is_midway());
     (moves, settled, midway, it.replayed(), it.ledger.scripts().to_vec(), it.again())
 }
