@@ -57,7 +57,9 @@ fn story(hive: &mut Hive, host: u8, marks: [usize; 3], ends: &[&str]) -> Vec<Lin
         ends.iter().all(|end| told.iter().any(|line| line.text("message") == *end)).then_some(told)
     });
     let shown: Vec<String> = told.iter().map(|it| Value::from(it.0.clone()).to_string()).collect();
-    assert!(told.len() <= STORY, "{host} is long-winded:\n{}", shown.join("\n"));
+    // Where two claim at once, each claim in vain is told with its end.
+    let in_vain = told.iter().filter(|line| line.text("message") == "leads not after all").count();
+    assert!(told.len() <= STORY + 2 * in_vain, "{host} is long-winded:\n{}", shown.join("\n"));
     told
 }
 
