@@ -16,7 +16,7 @@ const DIR: &str = "/run/redis-hive";
 pub const CGROUP: &str = "/redis-hive-deploy";
 const OTHER_CGROUP: &str = "/libpod_parent";
 /// After this many seconds a test is ended, with all it started.
-const LIMIT: &str = "1800";
+const LIMIT: &str = "1200";
 /// The code of a test that found that no container runs here.
 const NO_CONTAINERS: i32 = 77;
 /// Namespaces that end with their first process, which takes in orphans. Every link of this chain
