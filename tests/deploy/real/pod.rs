@@ -235,10 +235,22 @@ impl<'a> Pod<'a> {
     fn environment(&self, container: &Value) -> BTreeMap<String, String> {
         let mut found = variables(self.template.objects, container);
         for own in list(&container["env"]).iter().filter(|own| own["value"].is_null()) {
-            assert_eq!(own["valueFrom"]["fieldRef"]["fieldPath"], "status.podIP");
-            found.insert(text(&own["name"]).to_owned(), self.ip.to_string());
+            found.insert(text(&own["name"]).to_owned(), self.reference(&own["valueFrom"]));
         }
         found
+    }
+
+    /// What a variable gets that is taken from the pod itself.
+    fn reference(&self, from: &Value) -> String {
+        only(from, &["fieldRef", "resourceFieldRef"]);
+        let resource = &from["resourceFieldRef"];
+        if resource.is_null() {
+            assert_eq!(from["fieldRef"]["fieldPath"], "status.podIP");
+            return self.ip.to_string();
+        }
+        only(resource, &["containerName", "resource"]);
+        assert_eq!(resource["resource"], "limits.memory");
+        self.template.memory(text(&resource["containerName"])).to_string()
     }
 
     fn volume(&self, name: &str) -> PathBuf {
