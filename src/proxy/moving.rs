@@ -70,7 +70,7 @@ impl Detached {
     fn new(left: Leftover) -> Detached {
         let closed_by = (left.parted == Parted::Lost).then_some(left.generation);
         let wants = left.parted == Parted::Undone || !left.tail.is_empty();
-        let waited = Waited { owed: left.parted == Parted::Undone, ..Waited::default() };
+        let waited = Waited::new(left.parted == Parted::Undone);
         Detached { left, change: Change::Planned, closed_by, alive_since: None, wants, waited }
     }
 

@@ -127,12 +127,17 @@ pub(super) async fn too_many(client: TcpStream, worker: &Worker) {
 /// Since when a client is held, if it was ever.
 #[derive(Default)]
 pub(super) struct Waited {
-    pub(super) since: Option<Instant>,
+    since: Option<Instant>,
     /// It has asked something that was not answered: it is not let go without a word.
-    pub(super) owed: bool,
+    owed: bool,
 }
 
 impl Waited {
+    /// Not held yet.
+    pub(super) fn new(owed: bool) -> Waited {
+        Waited { since: None, owed }
+    }
+
     /// Then its readiness was taken away, and an end of file means that it gave up.
     pub(super) fn any(&self) -> bool {
         self.since.is_some()

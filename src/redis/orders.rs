@@ -137,15 +137,15 @@ impl Keeper {
                 asked.ask(&command(RedisOrder::ResumeWrites)).await;
             }
             let answer = asked.info().await;
-            if demoted && matches!(&answer, Answer::Text(info) if refuses_writes(info)) {
+            let refuses = matches!(&answer, Answer::Text(info) if refuses_writes(info));
+            if demoted && refuses {
                 asked.ask(&command(RedisOrder::ResumeWrites)).await;
             }
-            answer
+            (answer, resume && (!demoted || refuses))
         };
         match self.wait(ANSWER_TIMEOUT, asked).await {
-            Attended::Done(Answer::Text(text)) => match Info::parse(&text) {
+            Attended::Done((Answer::Text(text), resumed)) => match Info::parse(&text) {
                 Ok(info) => {
-                    let resumed = resume && (!demoted || refuses_writes(&text));
                     self.paused_here &= !resumed;
                     self.pause_ordered &= !resumed;
                     self.passport = Some(info.passport);
@@ -154,7 +154,7 @@ impl Keeper {
                 }
                 Err(error) => self.end(job, Err(OrderError::Refused(error.to_string()))).await,
             },
-            Attended::Done(Answer::Busy) => self.repeat(job),
+            Attended::Done((Answer::Busy, _)) => self.repeat(job),
             Attended::Done(_) => self.redial(job).await,
             // It was executed: nothing has to be undone.
             Attended::Late => {

@@ -1,9 +1,10 @@
 //! Orders to the watched master, paused writes, and a room without a Redis of its own.
 
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use redis_hive::election::{
-    Id, Input, OrderError, RedisAddr, RedisOrder, RedisRole, RedisView, Target,
+    Id, Input, OrderError, RedisAddr, RedisOrder, RedisRole, RedisView, RunId, Target,
 };
 use redis_hive::redis::RedisSettings;
 
@@ -108,6 +109,22 @@ async fn writes_are_paused_and_go_on() {
     }
 }
 
+/// Parks a master at which somebody waits to write; returns who does.
+async fn park_before_a_writer(
+    server: &Server,
+    room: &mut Room,
+    run_id: RunId,
+) -> JoinHandle<redis::RedisResult<redis::Value>> {
+    room.redis.order(1, Target::Own, run_id, RedisOrder::PauseWrites { ms: 60_000 });
+    room.done(1).await.expect("it pauses");
+    let mut client = server.client();
+    let waiting = std::thread::spawn(move || send(&mut client, &["SET", "held", "value"]));
+    soon("it waits", || (server.info_of("clients", "blocked_clients") == "1").then_some(())).await;
+    room.redis.order(2, Target::Own, run_id, RedisOrder::Park);
+    assert!(room.done(2).await.expect("it is parked").parked());
+    waiting
+}
+
 /// What waits at a master that is parked hears at once that it is none: the next one may be asked.
 #[tokio::test]
 async fn writes_that_wait_are_refused_by_what_is_parked() {
@@ -116,14 +133,7 @@ async fn writes_that_wait_are_refused_by_what_is_parked() {
         let server = Server::master(&binary);
         let mut room = Room::at(server.addr);
         let run_id = room.up("the master", |_| true).await.run_id;
-        room.redis.order(1, Target::Own, run_id, RedisOrder::PauseWrites { ms: 60_000 });
-        room.done(1).await.expect("it pauses");
-        let mut client = server.client();
-        let waiting = std::thread::spawn(move || send(&mut client, &["SET", "held", "value"]));
-        soon("it waits", || (server.info_of("clients", "blocked_clients") == "1").then_some(()))
-            .await;
-        room.redis.order(2, Target::Own, run_id, RedisOrder::Park);
-        assert!(room.done(2).await.expect("it is parked").parked());
+        let waiting = park_before_a_writer(&server, &mut room, run_id).await;
         let refused = waiting.join().expect("the writer").expect_err("it is no master");
         assert_eq!(refused.code(), Some("READONLY"), "{name}: {refused}");
     }
@@ -138,13 +148,7 @@ async fn what_waits_at_a_replica_that_takes_writes_goes_on_waiting() {
     let run_id = room.up("the master", |_| true).await.run_id;
     room.facts("it has been looked at", |facts| facts.run_id == Some(run_id)).await;
     server.ask(&["CONFIG", "SET", "replica-read-only", "no"]);
-    room.redis.order(1, Target::Own, run_id, RedisOrder::PauseWrites { ms: 60_000 });
-    room.done(1).await.expect("it pauses");
-    let mut client = server.client();
-    let waiting = std::thread::spawn(move || send(&mut client, &["SET", "held", "value"]));
-    soon("it waits", || (server.info_of("clients", "blocked_clients") == "1").then_some(())).await;
-    room.redis.order(2, Target::Own, run_id, RedisOrder::Park);
-    assert!(room.done(2).await.expect("it is parked").parked());
+    let waiting = park_before_a_writer(&server, &mut room, run_id).await;
     assert_eq!(server.info_of("clients", "blocked_clients"), "1", "nothing was done");
     server.ask(&["CONFIG", "SET", "replica-read-only", "yes"]);
     room.redis.order(3, Target::Own, run_id, RedisOrder::ResumeWrites);
