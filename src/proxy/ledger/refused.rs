@@ -55,27 +55,25 @@ pub(super) fn are_all_refused(replies: &[u8], outstanding: u64) -> Option<bool> 
 /// The last `count` of these requests, which were sent together, if all of them may be sent again when
 /// they were refused.
 pub(super) fn last(sent: &[u8], count: u64) -> Option<&[u8]> {
-    let (mut scanner, mut ends, mut rest) = (Requests::default(), vec![0], sent);
+    let (mut scanner, mut rest, mut requests) = (Requests::default(), sent, Vec::new());
     while let Request::Whole { end } = scanner.next(rest) {
-        let (request, behind) = rest.split_at(end);
-        rest = behind;
-        // What has no words gets no reply.
-        if args(request).next().is_some() {
-            ends.push(sent.len() - rest.len());
-        }
-    }
-    let first = ends.len().checked_sub(usize::try_from(count).ok()? + 1)?;
-    let last = rest.is_empty().then(|| sent.get(*ends.get(first)?..))??;
-    let mut rest = last;
-    while !rest.is_empty() {
-        let Request::Whole { end } = Requests::default().next(rest) else { return None };
         let (request, behind) = rest.split_at_checked(end)?;
+        requests.push(request);
+        rest = behind;
+    }
+    let (mut from, mut left) = (sent.len(), count);
+    for request in requests.iter().rev() {
+        if left == 0 {
+            break;
+        }
         if !may_be_sent_again(request) {
             return None;
         }
-        rest = behind;
+        // What has no words gets no reply.
+        left -= u64::from(args(request).next().is_some());
+        from -= request.len();
     }
-    Some(last)
+    sent.get(from..).filter(|_| left == 0 && rest.is_empty())
 }
 
 /// Whether nothing was done of this request if it was refused, and it means the same later.
